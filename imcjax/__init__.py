@@ -1,0 +1,1 @@
+"""imcjax: in-memory-computing hardware for quantized neural networks as one differentiable function."""

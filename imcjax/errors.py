@@ -1,0 +1,54 @@
+"""Errors that a user reads: what was given, what is allowed, what to do."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class UserError(ValueError):
+    """Wrong input. The message is one clear sentence; the command line prints it and leaves with exit code 2."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """' (nearest: a, b)' for the known names most like `word`, else ' (known: ...)': the tail of an error message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.4)
+    return f" (nearest: {', '.join(close)})" if close else f" (known: {', '.join(names)})"
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """`value` as a NumPy array, or None where it is a tracer (or None) and cannot be looked at before the program runs."""
+    if value is None or isinstance(value, jax.core.Tracer):
+        return None
+    return np.asarray(value)
+
+
+def check_number(
+    name: str, value: Any, low: float | None = None, high: float | None = None, *, unit: str = "", whole: bool = False
+) -> None:
+    """Refuse a concrete number or array that is not finite or outside [low, high]; tracers and None pass.
+
+    Raises:
+      UserError: naming `name`, the offending value, the allowed range and its unit.
+    """
+    array = concrete(value)
+    if array is None:
+        return
+    unit = f" {unit}" if unit else ""
+    low_text = "-inf" if low is None else f"{low:g}"
+    high_text = "inf" if high is None else f"{high:g}"
+    allowed = f"{'whole' if whole else 'finite'} numbers in [{low_text}, {high_text}]{unit}"
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"{name} is {value!r}, which is not a number; give {allowed}.")
+    bad = ~np.isfinite(array)
+    if low is not None:
+        bad |= array < low
+    if high is not None:
+        bad |= array > high
+    if whole:
+        bad |= array != np.round(array)
+    if bad.any():
+        raise UserError(f"{name} is {array[bad].ravel()[0]:g}{unit}; give {allowed}.")

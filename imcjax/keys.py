@@ -1,0 +1,21 @@
+"""The rule by which random keys are handed down: a chip's key, folded by names and indices, never split in order.
+
+Folding makes a draw depend on *what* is drawn and not on what was drawn before: leaving a layer out changes no other layer.
+`None` stands for "no randomness" and stays None all the way down.
+"""
+
+import zlib
+
+import jax
+
+Key = jax.Array
+
+
+def fold_name(key: Key | None, name: str) -> Key | None:
+    """The key of the part called `name` (a layer's path, say). The hash (CRC-32) is the same in every process and version."""
+    return None if key is None else jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def fold_index(key: Key | None, index: int | jax.Array) -> Key | None:
+    """The key of part number `index` (a tile, a chip, a training step)."""
+    return None if key is None else jax.random.fold_in(key, index)
