@@ -1,0 +1,21 @@
+"""Conductances and voltages to currents: the electrical circuit of an array.
+
+          column 0           column 1
+             |                  |
+V_0 -driver--+------wordline----+----- ...   open        every + joins a cell g[i, j] between
+             |                  |                        wordline i and bitline j
+          bitline            bitline
+             |                  |
+V_1 -driver--+------wordline----+----- ...   open
+             |                  |
+           sense              sense
+             |                  |
+           0 V, I_0           0 V, I_1
+"""
+
+from imcjax.crossbar.api import currents as currents
+from imcjax.crossbar.api import solve as solve
+from imcjax.crossbar.api import transfer_matrix as transfer_matrix
+from imcjax.crossbar.solution import Solution as Solution
+from imcjax.crossbar.solvers import SOLVERS as SOLVERS
+from imcjax.crossbar.wires import Wires as Wires

@@ -1,0 +1,144 @@
+"""The public functions: check what was given, arrange the batch, call the solver."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from imcjax.crossbar.batching import batch_of
+from imcjax.crossbar.schur_pcg import default_rtol
+from imcjax.crossbar.solution import Solution
+from imcjax.crossbar.solvers import AUTO, SOLVERS, check_names, solver_for_fields
+from imcjax.crossbar.wires import Wires, check_wires
+from imcjax.errors import UserError, check_number
+
+
+def currents(
+    g: Float[ArrayLike, "*#batch rows cols"],
+    v: Float[ArrayLike, "*#batch rows"],
+    wires: Wires,
+    *,
+    topology: str = "input_source",
+    solver: str = "auto",
+    rtol: float | None = None,
+) -> Float[Array, "*batch cols"]:
+    """Currents out of the bitlines of resistive crossbar arrays.
+
+    Leading axes broadcast as in NumPy; an array that serves many inputs (a missing or size-1 axis of `g`) is solved once.
+
+    Args:
+      g: (..., rows, cols) cell conductances, S. 0 is an open cell.
+      v: (..., rows) input voltages, V.
+      wires: resistances, ohm.
+      topology: `input_source`: wordlines driven at column 0, bitlines sensed below the last row, far ends open.
+      solver: a name in `imcjax.crossbar.SOLVERS`, or `auto`: exact, the fastest for these shapes.
+      rtol: relative tolerance of iterative solvers, for each input by itself; by default what the precision allows.
+
+    Returns:
+      (..., cols) currents, A, in float64 if `g` or `v` is, else in float32. NaN where a solver did not converge.
+
+    Differentiable in reverse mode, any order, in `g`, `v` and every resistance, also at zero.
+    Forward mode (jvp) exists for `pade` and `ideal` only.
+
+    Raises:
+      UserError: shapes that do not fit, values that are not finite or negative, unknown names.
+    """
+    g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
+    return _currents(g, v, wires, **settings)
+
+
+def solve(
+    g: Float[ArrayLike, "*#batch rows cols"],
+    v: Float[ArrayLike, "*#batch rows"],
+    wires: Wires,
+    *,
+    topology: str = "input_source",
+    solver: str = "auto",
+    rtol: float | None = None,
+) -> Solution:
+    """All voltages and currents of the array, and how well they were solved; arguments and errors as for `currents`."""
+    g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
+    solver_for_fields(solver)
+    return _solve(g, v, wires, **settings)
+
+
+def transfer_matrix(
+    g: Float[ArrayLike, "*batch rows cols"], wires: Wires, *, solver: str = "auto", rtol: float | None = None
+) -> Float[Array, "*batch rows cols"]:
+    """The matrix that an array of topology `input_source` multiplies with: `currents(g, v, wires) == v @ S`.
+
+    Args:
+      g: (..., rows, cols) cell conductances, S.
+      wires: resistances, ohm.
+      solver: as for `currents`; `pade` is a close approximation fast enough for every training step.
+      rtol: as for `currents`.
+
+    Returns:
+      (..., rows, cols) S in siemens, with S = g for ideal wires. Differentiable as `currents`.
+
+    Raises:
+      UserError: as for `currents`.
+    """
+    g, _, settings = _prepare(g, None, wires, "input_source", solver, rtol)
+    return _transfer_matrix(g, wires, solver=settings["solver"], rtol=settings["rtol"])
+
+
+@partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
+def _currents(g, v, wires, *, topology, solver, rtol):
+    batch = batch_of(g.shape[:-2], v.shape[:-1])
+    g, v = batch.join_g(g), batch.join_v(v)
+    found = SOLVERS[AUTO if solver == "auto" else solver]
+    if found.solve is None or v.shape[1] >= min(g.shape[1:]):
+        # From here on one matrix per array is less work than a solve per input.
+        s = found.transfer(g, wires.vector(g.dtype), rtol)
+        return batch.split(jnp.matmul(v, s, precision=lax.Precision.HIGHEST))
+    return batch.split(found.solve(g, v, wires.vector(g.dtype), rtol).currents)
+
+
+@partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
+def _solve(g, v, wires, *, topology, solver, rtol):
+    batch = batch_of(g.shape[:-2], v.shape[:-1])
+    solution = solver_for_fields(solver)(batch.join_g(g), batch.join_v(v), wires.vector(g.dtype), rtol)
+    return jax.tree.map(batch.split, solution)
+
+
+@partial(jax.jit, static_argnames=("solver", "rtol"))
+def _transfer_matrix(g, wires, *, solver, rtol):
+    joined = g.reshape(-1, *g.shape[-2:])
+    return SOLVERS[AUTO if solver == "auto" else solver].transfer(joined, wires.vector(g.dtype), rtol).reshape(g.shape)
+
+
+def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: float | None):
+    """(g, v, static settings) in one precision, after refusing what is wrong and can be seen now."""
+    check_names(topology, solver)
+    check_wires(wires)
+    dtype = jnp.result_type(g, jnp.float32) if v is None else jnp.result_type(g, v, jnp.float32)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise UserError(f"g and v make numbers of type {dtype}; give real ones.")
+    g = jnp.asarray(g, dtype)
+    if g.ndim < 2 or 0 in g.shape[-2:]:
+        raise UserError(f"g has shape {g.shape}; give (..., rows, cols) with at least one row and one column.")
+    check_number("g", g, 0.0, unit="S")
+    if v is not None:
+        v = jnp.asarray(v, dtype)
+        if v.ndim < 1 or v.shape[-1] != g.shape[-2]:
+            raise UserError(f"v has shape {v.shape}; give (..., {g.shape[-2]}), one voltage for each row of g {g.shape}.")
+        check_number("v", v, unit="V")
+        try:
+            batch_of(g.shape[:-2], v.shape[:-1])
+        except ValueError:
+            raise UserError(
+                f"The leading axes of g {g.shape} and v {v.shape} do not broadcast; "
+                f"make {g.shape[:-2]} and {v.shape[:-1]} equal, or 1, axis by axis from the right."
+            ) from None
+    if rtol is None:
+        rtol = default_rtol(dtype)
+    elif isinstance(rtol, jax.core.Tracer):
+        raise UserError("rtol is traced; give a plain number, it decides which program is compiled.")
+    elif not 0 < float(rtol) < 1:
+        raise UserError(f"rtol is {rtol!r}; give a number between 0 and 1.")
+    return g, v, {"topology": topology, "solver": solver, "rtol": float(rtol)}

@@ -1,0 +1,64 @@
+"""Large batches in pieces: on a CPU a solve is several times faster while its fields stay in the cache."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+# Cells (arrays x inputs x rows x cols) solved at once. A CPU core's second-level cache holds the dozen fields of 64k float32
+# cells or so; elsewhere the bound is memory, and every further piece costs the launches of a whole solve.
+_CELLS_AT_ONCE = {"cpu": 2**16}
+_CELLS_AT_ONCE_ELSEWHERE = 2**26
+
+
+def in_chunks(
+    solve: Callable[[Array, Any], tuple[Any, Any]], g: Float[Array, "arrays rows cols"], inputs: Any
+) -> tuple[Any, Any]:
+    """`solve(g, inputs)` piece by piece; `inputs` is a tree of arrays (arrays, inputs, ...).
+
+    `solve` returns two trees: what to sum over the inputs, (arrays, ...), and what to keep for each, (arrays, inputs, ...).
+    Pieces are filled up with zero inputs, which must add nothing to the sums.
+    """
+    arrays, cells = g.shape[0], g.shape[1] * g.shape[2]
+    count = jax.tree.leaves(inputs)[0].shape[1]
+    room = max(1, _CELLS_AT_ONCE.get(jax.default_backend(), _CELLS_AT_ONCE_ELSEWHERE) // cells)
+    input_pieces = -(-count // room)
+    array_pieces = -(-arrays // max(1, room // count))
+    if input_pieces == array_pieces == 1:
+        return solve(g, inputs)
+
+    def one_array_piece(piece):
+        g_piece, inputs_piece = piece
+        if input_pieces == 1:
+            return solve(g_piece, inputs_piece)
+        sums, kept = jax.lax.map(lambda part: solve(g_piece, part), _split(inputs_piece, 1, input_pieces))
+        return jax.tree.map(lambda x: jnp.sum(x, 0), sums), _join(kept, 1, count)
+
+    sums, kept = jax.lax.map(one_array_piece, (_split(g, 0, array_pieces), _split(inputs, 0, array_pieces)))
+    return _join(sums, 0, arrays), _join(kept, 0, arrays)
+
+
+def _split(tree, axis, pieces):
+    """(..., n, ...) -> (pieces, ..., ceil(n / pieces), ...), zero-filled."""
+
+    def split(x):
+        size = -(-x.shape[axis] // pieces)
+        missing = size * pieces - x.shape[axis]
+        if missing:
+            x = jnp.pad(x, [(0, missing if i == axis else 0) for i in range(x.ndim)])
+        return jnp.moveaxis(x.reshape(*x.shape[:axis], pieces, size, *x.shape[axis + 1 :]), axis, 0)
+
+    return jax.tree.map(split, tree)
+
+
+def _join(tree, axis, count):
+    """The inverse of `_split`."""
+
+    def join(x):
+        x = jnp.moveaxis(x, 0, axis)
+        return jax.lax.slice_in_dim(x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :]), 0, count, axis=axis)
+
+    return jax.tree.map(join, tree)

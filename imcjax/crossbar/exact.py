@@ -1,0 +1,69 @@
+"""The iterative solver on whole batches: the solved circuit of given inputs, and the transfer matrix.
+
+The transfer matrix S takes unit inputs on the side of the array that has fewer lines. Driving wordline i with 1 V gives row i
+of S as sense currents. By reciprocity, 1 V at the sense end of bitline j gives column j as the currents into the drivers.
+
+Its gradient solves both problems again, piece by piece, so it needs no more memory than the forward pass: with a cotangent C
+of S, sum_ij C_ij S_ij is a sum over the rows (or columns) of C of the currents of one driven array each.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from imcjax.crossbar.chunks import in_chunks
+from imcjax.crossbar.network import network, sensitivities
+from imcjax.crossbar.schur_pcg import Sources
+from imcjax.crossbar.solution import Solution
+
+
+def solve(
+    g: Float[Array, "arrays rows cols"], v: Float[Array, "arrays inputs rows"], wires: Float[Array, "4"], rtol: float
+) -> Solution:
+    """The solved circuit; differentiable in `g`, `v` and `wires` (`Wires.vector`)."""
+
+    def piece(g, v):
+        state = network(g, wires, Sources(driver=v), rtol)
+        return (), Solution(
+            state.currents, state.wordline_v, state.bitline_v, state.source_currents, state.residual, state.iterations
+        )
+
+    return in_chunks(piece, g, v)[1]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def transfer(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "arrays rows cols"]:
+    """S (siemens) with currents = v @ S; differentiable in `g` and `wires` (`Wires.vector`)."""
+    arrays, rows, cols = g.shape
+    units = jnp.broadcast_to(jnp.eye(min(rows, cols), dtype=g.dtype), (arrays, min(rows, cols), min(rows, cols)))
+    if rows <= cols:
+        return in_chunks(lambda g, v: ((), network(g, wires, Sources(driver=v), rtol).currents), g, units)[1]
+    _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol).source_currents), g, units)
+    return -jnp.swapaxes(drawn, 1, 2)
+
+
+def _forward(g, wires, rtol):
+    return transfer(g, wires, rtol), (g, wires)
+
+
+def _backward(rtol, saved, cotangent):
+    g, wires = saved
+    arrays, rows, cols = g.shape
+    units = jnp.broadcast_to(jnp.eye(min(rows, cols), dtype=g.dtype), (arrays, min(rows, cols), min(rows, cols)))
+    pair = (units, cotangent) if rows <= cols else (jnp.swapaxes(cotangent, 1, 2), units)
+
+    def solve(g, pair):
+        driven, sensed = Sources(driver=pair[0]), Sources(sense=pair[1])
+        primal, adjoint = network(g, wires, driven, rtol), network(g, wires, sensed, rtol)
+        to_g, to_wires = sensitivities(
+            g, (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
+        )
+        return (jnp.sum(to_g, 1), jnp.sum(to_wires, 1)), ()
+
+    (to_g, to_wires), _ = in_chunks(solve, g, pair)
+    return to_g, jnp.sum(to_wires, 0)
+
+
+transfer.defvjp(_forward, _backward)
