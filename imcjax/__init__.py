@@ -1,1 +1,38 @@
 """imcjax: in-memory-computing hardware for quantized neural networks as one differentiable function."""
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+from imcjax import crossbar as crossbar
+from imcjax import devices as devices
+from imcjax import hardware as hardware
+from imcjax.errors import UserError as UserError
+from imcjax.hardware import Hardware as Hardware
+from imcjax.pipeline import Programmed as Programmed
+from imcjax.pipeline import mvm as mvm
+from imcjax.pipeline import program as program
+from imcjax.pipeline import read as read
+from imcjax.settings import Settings as Settings
+
+
+if TYPE_CHECKING:
+    from imcjax import cost as cost
+    from imcjax import nn as nn
+    from imcjax.nn import Rule as Rule
+    from imcjax.nn import calibrate as calibrate
+    from imcjax.nn import convert as convert
+    from imcjax.nn import summary as summary
+
+__version__ = _version("imcjax")
+
+# The core needs no Flax; what does is imported on first use.
+_LAZY = {"Rule": "imcjax.nn", "calibrate": "imcjax.nn", "convert": "imcjax.nn", "summary": "imcjax.nn"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("cost", "nn"):
+        return importlib.import_module(f"imcjax.{name}")
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'imcjax' has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """Errors that a user reads: what was given, what is allowed, what to do."""
 
+import dataclasses
 import difflib
 from collections.abc import Iterable
 from typing import Any
@@ -52,3 +53,20 @@ def check_number(
         bad |= array != np.round(array)
     if bad.any():
         raise UserError(f"{name} is {array[bad].ravel()[0]:g}{unit}; give {allowed}.")
+
+
+def check_record(instance: Any, path: str) -> None:
+    """Hold every concrete number of a record (`imcjax.pytree.record`), nested ones included, to its declared range.
+
+    Raises:
+      UserError: naming the field by its dotted path below `path`.
+    """
+    for field in dataclasses.fields(instance):
+        value, name = getattr(instance, field.name), f"{path}.{field.name}"
+        if dataclasses.is_dataclass(value):
+            check_record(value, name)
+        elif value is None and field.default is None:
+            continue
+        elif "low" in field.metadata and not isinstance(value, str | bool):
+            limits, whole = field.metadata, field.metadata.get("static", False)
+            check_number(name, value, limits["low"], limits["high"], unit=limits["unit"], whole=whole)

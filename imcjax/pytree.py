@@ -12,9 +12,16 @@ import jax
 Record = TypeVar("Record")
 
 
-def static(default: Any = dataclasses.MISSING, **kwargs: Any) -> Any:
+def static(default: Any = dataclasses.MISSING, *, low: int | None = None, high: int | None = None, **kwargs: Any) -> Any:
     """A field that is part of the structure: it must be hashable, and another value compiles another program."""
-    return dataclasses.field(default=default, metadata={"static": True}, **kwargs)
+    return dataclasses.field(default=default, metadata={"static": True, "low": low, "high": high, "unit": ""}, **kwargs)
+
+
+def number(
+    default: Any = dataclasses.MISSING, *, low: float | None = None, high: float | None = None, unit: str = "", **kwargs: Any
+) -> Any:
+    """A leaf with the range and unit that `imcjax.errors.check_record` holds it to; None as default makes it optional."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "unit": unit}, **kwargs)
 
 
 def _as_leaf(value: Any) -> Any:
@@ -22,7 +29,7 @@ def _as_leaf(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static, number))
 def record(cls: type[Record]) -> type[Record]:
     """Class decorator: a frozen dataclass registered as a pytree, whose whole numbers become float leaves on creation."""
     cls.__post_init__ = _convert  # type: ignore[attr-defined]

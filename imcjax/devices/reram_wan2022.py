@@ -1,0 +1,98 @@
+"""Filamentary RRAM as measured on the NeuRRAM chip, with its relaxation over two days.
+
+W. Wan et al., "A compute-in-memory chip based on resistive random-access memory", Nature 608, 504 (2022), Extended Data
+Fig. 3: the standard deviation of the conductance around its write-verified target, 1 s, 1 day and 2 days after programming.
+The polynomials in r = target / 40 uS are the fit of IBM aihwkit's ReRamWan2022NoiseModel.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from imcjax.devices.base import family, register_preset
+from imcjax.errors import UserError, concrete
+from imcjax.pytree import number, record
+
+
+DAY_S = 86400.0
+TIMES_S = np.array([1.0, DAY_S, 2 * DAY_S])
+SIGMA_US = np.array(
+    [
+        [0.348, 16.030, -43.853, 45.393, -16.815],
+        [0.701, 22.086, -50.773, 47.095, -16.458],
+        [0.782, 20.274, -43.507, 37.062, -11.934],
+    ]
+)
+"""Coefficients of r^0 .. r^4, microsiemens, a row for each of TIMES_S."""
+G_REFERENCE = 40e-6
+
+
+@record
+class WanState:
+    """One device's history: the target it was written to, siemens, and its normal deviate, which persists over time."""
+
+    g_target: jax.Array
+    deviate: jax.Array
+
+
+@family("reram_wan2022")
+@record
+class ReramWan2022:
+    """RRAM of the NeuRRAM chip: target-dependent spread that widens over two days (relaxation), mean unchanged.
+
+    A device keeps its deviate: g(t) = max(0, g_target + program_scale * sigma(r, t) * N), sigma interpolated in log t between
+    the measured times. Up to 1 s after programming the spread is that of 1 s; beyond 2 days a concrete time is refused and a
+    traced one gives NaN.
+
+    Attributes:
+      g_min: lowest conductance, siemens.
+      g_max: highest conductance, siemens; measured up to 40 uS.
+      program_scale: multiplies the measured spread; 0.0 switches it off.
+      read_sigma: standard deviation of the short-term read noise, as a fraction of the conductance (about 1 %).
+    """
+
+    g_min: float = number(1e-6, low=0.0, high=40e-6, unit="S")
+    g_max: float = number(40e-6, low=1e-9, high=40.00004e-6, unit="S")
+    program_scale: float = number(1.0, low=0.0, high=10.0)
+    read_sigma: float = number(0.01, low=0.0, high=1.0)
+
+    def program(self, g_target: jax.Array, key: jax.Array | None) -> WanState:
+        """Program devices to `g_target` (...), siemens."""
+        if key is None:
+            return WanState(g_target, jnp.zeros_like(g_target))
+        return WanState(g_target, jax.random.normal(key, g_target.shape, g_target.dtype))
+
+    def read(self, state: WanState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
+        """(...) siemens, `time` seconds after programming.
+
+        Raises:
+          UserError: for a concrete time below zero or beyond 2 days.
+        """
+        known = concrete(time)
+        if known is not None and ((known < 0) | (known > TIMES_S[-1])).any():
+            raise UserError(
+                f"Device reram_wan2022 was measured from 0 to {TIMES_S[-1]:g} s (2 days) after programming, time is {known!s} s; "
+                "choose a time in that range."
+            )
+        spread = self.program_scale * spread_siemens(state.g_target, time)
+        g = jnp.maximum(state.g_target + spread * state.deviate, 0)
+        if key is not None:
+            g = jnp.maximum(g * (1 + self.read_sigma * jax.random.normal(key, g.shape, g.dtype)), 0)
+        return g
+
+
+def spread_siemens(g_target: jax.Array, time: jax.Array | float) -> jax.Array:
+    """(...) standard deviation around the target (...), siemens, `time` seconds after programming; NaN beyond 2 days."""
+    log_time = jnp.log(jnp.maximum(jnp.asarray(time, g_target.dtype), TIMES_S[0]))
+    coefficients = [
+        jnp.interp(log_time, np.log(TIMES_S), SIGMA_US[:, k], right=jnp.nan).astype(g_target.dtype)
+        for k in range(SIGMA_US.shape[1])
+    ]
+    r = g_target / G_REFERENCE
+    sigma = jnp.zeros_like(r)
+    for coefficient in reversed(coefficients):
+        sigma = sigma * r + coefficient
+    return sigma * 1e-6
+
+
+register_preset("reram_wan2022", ReramWan2022)

@@ -1,0 +1,182 @@
+"""Hardware, the pytree of the whole technology; presets; to and from a TOML file."""
+
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import jax
+import tomli_w
+
+from imcjax import devices
+from imcjax.converters import Adc, Dac
+from imcjax.crossbar import Wires
+from imcjax.crossbar.solvers import SOLVERS
+from imcjax.errors import UserError, check_record, nearest
+from imcjax.files import write_text
+from imcjax.mapping import Differential
+from imcjax.pytree import record, static
+from imcjax.technology import Technology
+
+
+PRESET_DIR = Path(__file__).parent / "presets"
+
+
+@record
+class Hardware:
+    """The technology shared by all layers: structure is static, every number is a leaf. The defaults are ideal.
+
+    Attributes:
+      name: what reports call it (static).
+      rows, cols: cells of one array along the inputs and the outputs (static).
+      encoding: how a weight becomes conductances.
+      dac: wordline drivers.
+      device: the memory cell (`imcjax.devices`).
+      wires: resistances of the array's wires; None: no wires, currents are exact sums.
+      solver: how wires are accounted for (static): "auto" is exact, "pade" the fast approximation, "ideal" ignores them.
+      adc: column converters.
+      technology: node, supply, timing: what the costs depend on.
+    """
+
+    name: str = static("ideal")
+    rows: int = static(128, low=1, high=4096)
+    cols: int = static(128, low=1, high=4096)
+    encoding: Differential = dataclasses.field(default_factory=Differential)
+    dac: Dac = dataclasses.field(default_factory=Dac)
+    device: Any = dataclasses.field(default_factory=lambda: devices.Generic(g_min=0.0))
+    wires: Wires | None = None
+    solver: str = static("auto")
+    adc: Adc = dataclasses.field(default_factory=Adc)
+    technology: Technology = dataclasses.field(default_factory=Technology)
+
+    @classmethod
+    def ideal(cls) -> "Hardware":
+        """Continuous weights and inputs, no noise, no wires, no ADC: products equal `x @ w` to rounding."""
+        return cls()
+
+    def replace(self, **changes: Any) -> "Hardware":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def check(hardware: Hardware) -> None:
+    """Refuse hardware whose concrete numbers are outside their ranges; called at every public boundary.
+
+    Raises:
+      UserError: naming the field, its value and what is allowed.
+    """
+    check_record(hardware, "hardware")
+    solvers = ["auto", *SOLVERS]
+    if hardware.solver not in solvers:
+        raise UserError(f"hardware.solver is {hardware.solver!r}{nearest(hardware.solver, solvers)}.")
+    g_min, g_max = hardware.device.g_min, hardware.device.g_max
+    if not isinstance(g_min, jax.core.Tracer) and not isinstance(g_max, jax.core.Tracer) and not (g_min < g_max):
+        raise UserError(f"hardware.device.g_min is {g_min} S and g_max {g_max} S; g_min must be below g_max.")
+    if hardware.dac.input_bits is not None and hardware.dac.bits > hardware.dac.input_bits:
+        raise UserError(
+            f"hardware.dac.bits is {hardware.dac.bits}, more than the {hardware.dac.input_bits} bits of the widest input; "
+            "give at most as many."
+        )
+
+
+def presets() -> list[str]:
+    """Names of the hardware that comes with imcjax, sorted."""
+    return sorted(path.stem for path in PRESET_DIR.glob("*.toml"))
+
+
+def preset(name: str) -> Hardware:
+    """The hardware called `name`.
+
+    Raises:
+      UserError: for an unknown name, with the nearest known ones.
+    """
+    if name not in presets():
+        raise UserError(f"There is no hardware preset {name!r}{nearest(name, presets())}.")
+    return load(PRESET_DIR / f"{name}.toml")
+
+
+def load(path: str | Path) -> Hardware:
+    """Read hardware from a TOML file as `save` writes it. An absent key takes its default, an absent stage stays absent.
+
+    Raises:
+      UserError: no such file, not TOML, an unknown field, a value of the wrong kind or out of range.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"Hardware file {path} cannot be read ({error.strerror or error}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"Hardware file {path} is not TOML: {error}.") from None
+    try:
+        hardware = from_dict(table | {"name": table.get("name", path.stem)})
+        check(hardware)
+    except UserError as error:
+        raise UserError(f"Hardware file {path}: {error}") from None
+    return hardware
+
+
+def save(hardware: Hardware, path: str | Path) -> None:
+    """Write hardware to a TOML file that `load` reads back equal; atomically."""
+    write_text(Path(path), tomli_w.dumps(to_dict(hardware)))
+
+
+def to_dict(instance: Any) -> dict[str, Any]:
+    """A record as nested dicts of numbers and strings, without the fields that are None."""
+    table: dict[str, Any] = {"kind": instance.kind} if hasattr(instance, "kind") else {}
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if dataclasses.is_dataclass(value):
+            table[field.name] = to_dict(value)
+        elif isinstance(value, str | int):
+            table[field.name] = value
+        elif value is not None:
+            table[field.name] = float(value)
+    return table
+
+
+def from_dict(table: dict[str, Any]) -> Hardware:
+    """The hardware that `to_dict` described.
+
+    Raises:
+      UserError: an unknown field or a value of the wrong kind.
+    """
+    return _build(Hardware, table, "hardware")
+
+
+def _build(cls: type, table: Any, path: str) -> Any:
+    if not isinstance(table, dict):
+        raise UserError(f"{path} is {table!r}; give a table of fields.")
+    table = dict(table)
+    if path == "hardware.device":
+        kind = table.pop("kind", None)
+        known = devices.families()
+        if kind not in known:
+            raise UserError(f"{path}.kind is {kind!r}{nearest(str(kind), known)}.")
+        cls = known[kind]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    unknown = [name for name in table if name not in fields]
+    if unknown:
+        raise UserError(f"{path} has no field {unknown[0]!r}{nearest(unknown[0], fields)}.")
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _value(hints[name], fields[name], value, f"{path}.{name}") for name, value in table.items()})
+
+
+def _value(hint: Any, field: dataclasses.Field, value: Any, path: str) -> Any:
+    options = [h for h in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)) if h is not type(None)]
+    if path == "hardware.device" or dataclasses.is_dataclass(options[0]):
+        return _build(options[0], value, path)
+    if str in options:
+        if not isinstance(value, str):
+            raise UserError(f"{path} is {value!r}; give a string.")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{path} is {value!r}; give a finite number.")
+    if field.metadata.get("static"):
+        if value != int(value):
+            raise UserError(f"{path} is {value!r}; give a whole number.")
+        return int(value)
+    return float(value)

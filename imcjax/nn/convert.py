@@ -1,0 +1,94 @@
+"""convert: any Flax nnx model onto the hardware, by injecting operators into its layers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flax import nnx
+
+from imcjax.errors import UserError
+from imcjax.hardware import Hardware
+from imcjax.keys import fold_name
+from imcjax.nn.batchnorm import fold_batchnorm
+from imcjax.nn.operator import ConvGeneralDilated, DotGeneral, Operator
+from imcjax.nn.rules import Rule, as_rules, match
+from imcjax.nn.variables import HardwareVariable, Noise
+
+
+HOOKS: dict[type, tuple[str, type[Operator]]] = {
+    nnx.Linear: ("dot_general", DotGeneral),
+    nnx.Conv: ("conv_general_dilated", ConvGeneralDilated),
+}
+"""Layer type -> the attribute that takes an operator, and the operator."""
+
+
+def convert(
+    model: Any,
+    rules: "Hardware | Rule | Sequence[Rule]",
+    *,
+    rngs: nnx.Rngs | None = None,
+    batchnorm: str | Mapping[str, str] = "digital",
+) -> Any:
+    """The same model with its layers on hardware; `model` itself is left as it is.
+
+    nnx.Linear and nnx.Conv layers that a rule names compute on the hardware from now on; everything else stays digital, and
+    `summary` lists it. Uncalibrated, ranges are dynamic: call `calibrate` next.
+
+    Args:
+      model: an nnx module.
+      rules: a Hardware for all layers, or an ordered list of `Rule`; the first match wins.
+      rngs: lets layers draw noise, from the stream `imc`; without it they are noise-free.
+      batchnorm: "digital" leaves BatchNorm layers digital; "fold" folds those that follow a layer directly in an
+        nnx.Sequential into it; a mapping {norm path: layer path} folds the ones named.
+
+    Returns:
+      A converted copy.
+
+    Raises:
+      UserError: no layer to convert, a rule that matches nothing, or a BatchNorm that cannot be folded.
+    """
+    model = nnx.clone(model)
+    if batchnorm != "digital":
+        fold_batchnorm(model, None if isinstance(batchnorm, str) else batchnorm, mode=batchnorm)
+    found = layers(model)
+    if not found:
+        raise UserError(f"{type(model).__name__} has no nnx.Linear or nnx.Conv layer; there is nothing to put on hardware.")
+    chosen = match(as_rules(rules), list(found))
+    if all(rule.digital for rule in chosen.values()):
+        raise UserError("The rules leave every layer digital; name at least one layer with hardware.")
+    noise = None if rngs is None else Noise(fold_name(rngs["imc"](), "imcjax"))
+    shared: dict[int, HardwareVariable] = {}
+    for path, rule in chosen.items():
+        if rule.digital or rule.hardware is None:
+            continue
+        variable = shared.setdefault(id(rule.hardware), HardwareVariable(rule.hardware))
+        hook, operator = _hook(found[path])
+        bits = {
+            "weight_bits": _width(rule.weight_bits, rule.hardware.encoding.weight_bits),
+            "input_bits": _width(rule.input_bits, rule.hardware.dac.input_bits),
+            "adc_bits": _width(rule.adc_bits, rule.hardware.adc.bits),
+        }
+        setattr(found[path], hook, nnx.data(operator(path, variable, bits, noise)))
+    return model
+
+
+def layers(model: Any) -> dict[str, Any]:
+    """The layers of a model that can be on hardware, by '/'-joined path."""
+    return {
+        "/".join(str(part) for part in path): module
+        for path, module in nnx.iter_modules(model)
+        if any(isinstance(module, kind) for kind in HOOKS)
+    }
+
+
+def operators(model: Any) -> dict[str, Operator]:
+    """The operators of the layers that are on hardware, by the layers' paths, in the order of `layers`."""
+    found = {path: getattr(module, _hook(module)[0]) for path, module in layers(model).items()}
+    return {path: hook for path, hook in found.items() if isinstance(hook, Operator)}
+
+
+def _hook(module: Any) -> tuple[str, type[Operator]]:
+    return next(hook for kind, hook in HOOKS.items() if isinstance(module, kind))
+
+
+def _width(asked: float | None, widest: int | None) -> float | None:
+    return widest if asked is None else asked

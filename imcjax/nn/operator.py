@@ -1,0 +1,185 @@
+"""The analog matrix product as an operator that Flax layers take in place of `lax.dot_general` and `lax.conv_general_dilated`."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+from imcjax import pipeline
+from imcjax.errors import UserError
+from imcjax.hardware import Hardware
+from imcjax.keys import fold_index, fold_name
+from imcjax.mapping import patches
+from imcjax.nn.variables import Bits, Calls, Chip, HardwareVariable, Noise, Range
+from imcjax.settings import Settings
+
+
+BITS = ("weight_bits", "input_bits", "adc_bits")
+RANGES = ("weight_range", "input_range", "adc_range")
+
+
+class Operator(nnx.Module):
+    """A layer's place on the hardware: its settings, and the chip it is on.
+
+    Without a chip every call programs a fresh one from the layer's weights (training); with one, calls read it.
+
+    Attributes:
+      path: the layer's path in the model, '/'-joined.
+      hardware: the shared technology.
+      weight_bits, input_bits, adc_bits: `Bits`, or None for the hardware's widest.
+      weight_range, input_range, adc_range: `Range`, or None for the uncalibrated default.
+      input_signed, slices, phases: as in `Settings`, static.
+      noise: the shared `Noise`, or None for noise-free layers.
+      chip: a `Chip`, or None.
+    """
+
+    def __init__(self, path: str, hardware: HardwareVariable, bits: dict[str, float | None], noise: Noise | None):
+        self.path = path
+        self.hardware = hardware
+        for name in BITS:
+            width = bits.get(name)
+            setattr(self, name, nnx.data(None if width is None else Bits(jnp.asarray(width, dtype=float))))
+        for name in RANGES:
+            setattr(self, name, nnx.data(None))
+        self.input_signed = True
+        self.slices: int | None = None
+        self.phases: int | None = None
+        self.noise = nnx.data(noise)
+        self.calls = Calls(jnp.zeros((), jnp.uint32))
+        self.chip: Any = nnx.data(None)
+
+    @property
+    def technology(self) -> Hardware:
+        """The hardware that this layer is on."""
+        return self.hardware.get_value()
+
+    def settings(self) -> Settings:
+        """The layer's settings as the pipeline takes them."""
+        leaves = {name: getattr(self, name) for name in (*BITS, *RANGES)}
+        values = {name: None if leaf is None else leaf.get_value() for name, leaf in leaves.items()}
+        return Settings(**values, input_signed=self.input_signed, slices=self.slices, phases=self.phases)
+
+    def set_range(self, name: str, value: jax.Array | float) -> None:
+        """Make a range static at `value` (`weight_range`, `input_range` or `adc_range`)."""
+        setattr(self, name, nnx.data(Range(jnp.asarray(value, dtype=float))))
+
+    def matmul(self, x: jax.Array, w: jax.Array) -> jax.Array:
+        """(..., n_in) by (groups, n_in, n_out), a group axis before the last of x: (..., groups, n_in) -> (..., groups, n_out)."""
+        key = self._draw()
+        hardware, settings = self.technology, self.settings()
+
+        def one(chip: Any, x: jax.Array, w: jax.Array, group: jax.Array) -> jax.Array:
+            folded = fold_index(key, group)
+            if isinstance(chip, pipeline.Settled):
+                return pipeline.multiply(chip, x, hardware, settings)
+            if chip is None:
+                chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
+            return pipeline.read(chip, x, hardware, settings, key=fold_name(folded, "read"))
+
+        chip = None if self.chip is None else self.chip.get_value()
+        groups = w.shape[0]
+        if groups == 1:
+            first = jax.tree.map(lambda leaf: leaf[0], chip)
+            return one(first, x[..., 0, :], w[0], jnp.uint32(0))[..., None, :]
+        run = jax.vmap(one, in_axes=(0, -2, 0, 0), out_axes=-2)
+        return run(chip, x, w, jnp.arange(groups, dtype=jnp.uint32))
+
+    def settle(self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0) -> pipeline.Settled:
+        """Program (groups, n_in, n_out) weights into a chip and settle it: leaves with a leading group axis, for `Chip`.
+
+        The key is the chip's; this layer's part of it is folded with the layer's path.
+        """
+        hardware, settings, own = self.technology, self.settings(), fold_name(key, self.path)
+
+        def one(w: jax.Array, group: jax.Array) -> pipeline.Settled:
+            folded = fold_index(own, group)
+            chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
+            return pipeline.settle(chip, hardware, key=fold_name(folded, "read"), time=time)
+
+        if w.shape[0] == 1:
+            return jax.tree.map(lambda leaf: leaf[None], one(w[0], jnp.uint32(0)))
+        return jax.vmap(one)(w, jnp.arange(w.shape[0], dtype=jnp.uint32))
+
+    def _draw(self) -> jax.Array | None:
+        if self.noise is None:
+            return None
+        count = self.calls.get_value()
+        self.calls.set_value(count + 1)
+        return fold_index(fold_name(self.noise.get_value(), self.path), count)
+
+
+class DotGeneral(Operator):
+    """An `Operator` with the signature of `lax.dot_general`, for `nnx.Linear`."""
+
+    def matrices(self, kernel: jax.Array) -> jax.Array:
+        """The kernel (n_in, n_out) as (1, n_in, n_out)."""
+        return kernel[None]
+
+    def vectors(self, x: jax.Array) -> jax.Array:
+        """Inputs (..., n_in) as (..., 1, n_in)."""
+        return x[..., None, :]
+
+    def __call__(self, x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any = None, **_: Any) -> jax.Array:
+        """As `lax.dot_general`, for the one contraction that `nnx.Linear` asks for."""
+        expected = (((x.ndim - 1,), (0,)), ((), ()))
+        if dimension_numbers != expected or kernel.ndim != 2:
+            raise UserError(
+                f"Layer {self.path!r} contracts {dimension_numbers}; only the last axis by a matrix can be converted."
+            )
+        return self.matmul(self.vectors(x), self.matrices(kernel))[..., 0, :]
+
+
+class ConvGeneralDilated(Operator):
+    """An `Operator` with the signature of `lax.conv_general_dilated`, for `nnx.Conv`: the convolution unrolled.
+
+    The static geometry is the layer's: window, strides, padding, dilation, groups.
+    """
+
+    def matrices(self, kernel: jax.Array, groups: int) -> jax.Array:
+        """The kernel (*window, channels / groups, n_out) as (groups, prod(window) * channels / groups, n_out / groups)."""
+        flat = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
+        return jnp.moveaxis(flat, 1, 0)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        kernel: jax.Array,
+        window_strides: Sequence[int],
+        padding: Any,
+        lhs_dilation: Sequence[int] | None = None,
+        rhs_dilation: Sequence[int] | None = None,
+        dimension_numbers: Any = None,
+        feature_group_count: int = 1,
+        precision: Any = None,
+        **_: Any,
+    ) -> jax.Array:
+        """As `lax.conv_general_dilated`, channels last."""
+        if lhs_dilation is not None and math.prod(lhs_dilation) != 1:
+            raise UserError(f"Layer {self.path!r} dilates its input; leave it digital with Rule({self.path!r}, digital=True).")
+        vectors = unroll(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count)
+        y = self.matmul(vectors, self.matrices(kernel, feature_group_count))
+        return y.reshape(*y.shape[:-2], -1)
+
+
+def unroll(
+    x: jax.Array,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int],
+    padding: Any,
+    dilation: Sequence[int] | None,
+    groups: int,
+) -> jax.Array:
+    """The input vectors (batch, *positions, groups, n_in) of a channels-last convolution; padding as in `lax`."""
+    window = tuple(kernel_shape[:-2])
+    dilation = (1,) * len(window) if dilation is None else tuple(dilation)
+    if isinstance(padding, str):
+        spans = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
+        padding = lax.padtype_to_pads(x.shape[1:-1], spans, strides, padding)
+    per_group = []
+    for part in jnp.split(x, groups, axis=-1):
+        per_group.append(patches(part, window, tuple(strides), list(padding), dilation))
+    return jnp.stack(per_group, axis=-2)

@@ -1,0 +1,75 @@
+"""Settings of one layer: its bit-widths and the ranges of its converters."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from imcjax.errors import UserError, check_number
+from imcjax.hardware import Hardware
+from imcjax.pytree import number, record, static
+
+
+@record
+class Settings:
+    """What belongs to a layer and not to the technology. Every bit-width and range is a leaf; None takes the hardware's own.
+
+    Attributes:
+      weight_bits: sign included; None: the encoding's widest, or continuous where that is None too.
+      input_bits: None: the DAC's widest, or continuous where that is None too. Signed inputs spend one bit on the sign.
+      adc_bits: None: the ADC's widest, or no conversion where that is None too.
+      weight_range: largest representable |weight|; None: max|w|.
+      input_range: largest representable |input|; None: max|x| of the call (dynamic: it depends on the batch).
+      adc_range: ampere at the largest ADC code, broadcast against (row_tiles, phases, 1, slices, n_out); None: full scale.
+      input_signed: whether inputs may be negative (static); unsigned inputs have one more bit of magnitude.
+      slices, phases: compute only so many weight slices and input phases, counted from the least significant (static); None:
+        as many as the widest widths take. Those above the traced widths contribute nothing, so leaving them out changes no
+        result, only the time it takes.
+    """
+
+    weight_bits: Any = number(None, low=2, high=16)
+    input_bits: Any = number(None, low=1, high=16)
+    adc_bits: Any = number(None, low=2, high=24)
+    weight_range: Any = number(None, low=0.0)
+    input_range: Any = number(None, low=0.0)
+    adc_range: Any = number(None, low=0.0, unit="A")
+    input_signed: bool = static(True)
+    slices: int | None = static(None, low=1, high=16)
+    phases: int | None = static(None, low=1, high=16)
+
+    def replace(self, **changes: Any) -> "Settings":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def complete(settings: Settings | None, hardware: Hardware) -> Settings:
+    """`settings` with the hardware's own widths and counts where it says None.
+
+    Raises:
+      UserError: a concrete width beyond what the hardware has, or a width where the stage is absent.
+    """
+    settings = Settings() if settings is None else settings
+    widest = {
+        "weight_bits": (hardware.encoding.weight_bits, 2, "encoding.weight_bits"),
+        "input_bits": (hardware.dac.input_bits, 2 if settings.input_signed else 1, "dac.input_bits"),
+        "adc_bits": (hardware.adc.bits, 2, "adc.bits"),
+    }
+    filled: dict[str, Any] = {}
+    for name, (most, least, source) in widest.items():
+        bits = getattr(settings, name)
+        if bits is None:
+            filled[name] = None if most is None else float(most)
+        elif most is None:
+            raise UserError(f"settings.{name} is {bits}, but hardware.{source} is absent; set it or leave the width out.")
+        else:
+            check_number(f"settings.{name}", bits, least, most, unit="bits")
+    for name, unit in (("weight_range", ""), ("input_range", ""), ("adc_range", "A")):
+        check_number(f"settings.{name}", getattr(settings, name), 0.0, unit=unit)
+    filled["slices"] = hardware.encoding.slices if settings.slices is None else settings.slices
+    filled["phases"] = hardware.dac.phases if settings.phases is None else settings.phases
+    return settings.replace(**filled)
+
+
+def magnitude_bits(input_bits: jax.Array | float, *, signed: bool) -> jax.Array | float:
+    """Bits of an input's magnitude: the sign, where there is one, is the sign of the voltage."""
+    return input_bits - 1 if signed else input_bits
