@@ -104,22 +104,21 @@ def _comparison(result: dict[str, Any]) -> str:
     candidates = sorted(uniform.get("candidates") or [], key=lambda c: -(_mean(c.get("validation")) or 0.0))
     if candidates:
         kinds = ("weight", "input", "adc")
-        shown = candidates[:_MOST_CANDIDATES]
-        rows = [
-            [
-                str(place),
-                *(_leaf(c.get(kind)) for kind in kinds),
-                si(c.get("energy_j"), "J"),
-                percent(_mean(c.get("validation"))),
-            ]
-            for place, c in enumerate(shown, start=1)
-        ]
         bits = uniform.get("bits") or {}
-        chosen = next((i for i, c in enumerate(shown) if bits and all(c.get(k) == bits.get(k) for k in kinds)), None)
-        count = f", the best {len(shown)} of {len(candidates)}" if len(shown) < len(candidates) else ""
+        chosen = [place for place, c in enumerate(candidates) if bits and all(c.get(k) == bits.get(k) for k in kinds)][:1]
+        shown = sorted({*range(min(len(candidates), _MOST_CANDIDATES)), *chosen})  # the chosen one, whatever its rank
+        rows = [
+            [str(place + 1), *(_leaf(c.get(k)) for k in kinds), si(c.get("energy_j"), "J"), percent(_mean(c.get("validation")))]
+            for place, c in ((place, candidates[place]) for place in shown)
+        ]
+        count = f", {len(shown)} of {len(candidates)}" if len(shown) < len(candidates) else ""
         parts += [
             _note(f"The uniform baseline is the marked one of its candidates; by validation accuracy{count}:"),
-            _table(["rank", "weight bits", "input bits", "ADC bits", "energy", "validation"], rows, chosen=chosen),
+            _table(
+                ["rank", "weight bits", "input bits", "ADC bits", "energy", "validation"],
+                rows,
+                chosen=shown.index(chosen[0]) if chosen else None,
+            ),
         ]
     return "\n".join(parts)
 

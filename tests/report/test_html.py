@@ -83,7 +83,9 @@ def test_many_candidates_and_long_lists():
         {"weight": 3 + i % 5, "input": 4, "adc": i, "energy_j": 1e-9 * i, "validation": {"mean": 0.9 + i / 1000}}
         for i in range(50)
     ]
+    result["uniform_baseline"]["bits"] = {"weight": 4, "input": 4, "adc": 1}  # 49th of 50, and still to be seen
     result["hardware"]["levels"] = [float(i) for i in range(100)]
-    text = read(page(result, [])).text
-    assert "the best 20 of 50" in text
+    text = page(result, [])
+    assert '<tr class="chosen"><td>49</td>' in text
+    assert "by validation accuracy, 21 of 50:" in text
     assert "… (100 entries)" in text
