@@ -1,0 +1,45 @@
+"""What every test needs: the `core` marker by folder, repeatable property tests, figures without a display, shared folders."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Compiling makes a first example slow whatever it is, and a failure in one run has to come back in the next.
+hypothesis.settings.register_profile("imcjax", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("imcjax")
+
+TESTS = Path(__file__).parent
+CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "cost")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the core suite, the one that is run on every Python: the core's folders and the contract tests beside this file."""
+    folder = item.path.relative_to(TESTS).parts[:-1]
+    if not folder or folder[0] in CORE:
+        item.add_marker("core")
+
+
+def _folder(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: it names the folder with {what}")
+    path = Path(value)
+    assert path.is_dir(), f"{variable} is {value}, which is not a folder"
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder that holds mnist/ and cifar-10/ in their official files."""
+    return _folder("IMCJAX_DATA_DIR", "mnist/ and cifar-10/ in their official files")
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """The folder with outputs of other simulators, to compare with."""
+    return _folder("IMCJAX_REFERENCE_DIR", "outputs of other simulators")
