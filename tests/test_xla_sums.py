@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 
-# jax 0.10.1, the best one for Python 3.11, has the fault left in one shape: three inputs, two or three outputs, float32, a sum or
-# maximum straight after the product, 32,769 to at least 40,001 rows and no longer at 50,001; no other size up to 9 or 16 shows it.
-# XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=-reduce removes it.
+# jax 0.10.1, the best one for Python 3.11, has the fault left in one shape: three inputs, two or three outputs, float32, a sum
+# or maximum straight after the product, from 32,769 rows to at least 40,001 and no longer at 50,001. No other matrix with sides
+# up to 9, nor 16, showed it. XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=-reduce removes it.
 STILL_WRONG = {("total", "float32", 3, 32_769), ("total", "float32", 3, 40_001)}
 
 
