@@ -116,15 +116,16 @@ def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: flo
     """(g, v, static settings) in one precision, after refusing what is wrong and can be seen now."""
     check_names(topology, solver)
     check_wires(wires)
+    g, v = jnp.asarray(g), None if v is None else jnp.asarray(v)
     dtype = jnp.result_type(g, jnp.float32) if v is None else jnp.result_type(g, v, jnp.float32)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise UserError(f"g and v make numbers of type {dtype}; give real ones.")
-    g = jnp.asarray(g, dtype)
+    g = g.astype(dtype)
     if g.ndim < 2 or 0 in g.shape[-2:]:
         raise UserError(f"g has shape {g.shape}; give (..., rows, cols) with at least one row and one column.")
     check_number("g", g, 0.0, unit="S")
     if v is not None:
-        v = jnp.asarray(v, dtype)
+        v = v.astype(dtype)
         if v.ndim < 1 or v.shape[-1] != g.shape[-2]:
             raise UserError(f"v has shape {v.shape}; give (..., {g.shape[-2]}), one voltage for each row of g {g.shape}.")
         check_number("v", v, unit="V")

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-# Cells (arrays x inputs x rows x cols) solved at once. A CPU core's second-level cache holds the dozen fields of 64k float32
+# Cells (arrays x inputs x rows x cols) solved at once. A CPU core's second-level cache holds the dozen fields of 32k float32
 # cells or so; elsewhere the bound is memory, and every further piece costs the launches of a whole solve.
-_CELLS_AT_ONCE = {"cpu": 2**16}
+_CELLS_AT_ONCE = {"cpu": 2**15}
 _CELLS_AT_ONCE_ELSEWHERE = 2**26
 
 

@@ -26,10 +26,6 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
-# Steps of a scan per loop trip: the bodies are tiny, so the loop's own overhead counts.
-_UNROLL = 4
-
-
 class Line(NamedTuple):
     """A factorised set of lines. `forward` says whether the terminal is at index 0 (True) or at the last index."""
 
@@ -50,7 +46,7 @@ def factor(g: Float[Array, "nodes ..."], segment: Float[Array, ""], end: Float[A
         s = 1 / (1 + rho_k * e)
         return e * s, (s, e)
 
-    _, (s, e) = lax.scan(step, jnp.zeros_like(g[0]), (g, rho), reverse=forward, unroll=_UNROLL)
+    _, (s, e) = lax.scan(step, jnp.zeros_like(g[0]), (g, rho), reverse=forward)
     rho = rho.reshape(rho.shape + (1,) * (g.ndim - 1))
     return Line(s, rho * s, e[first], forward)
 
@@ -74,9 +70,9 @@ def solve_line(
         return w, w
 
     zero = jnp.zeros_like(injected[0])
-    out, y = lax.scan(collect, zero, (injected, line.s), reverse=line.forward, unroll=_UNROLL)
+    out, y = lax.scan(collect, zero, (injected, line.s), reverse=line.forward)
     start = zero if terminal is None else jnp.broadcast_to(terminal, zero.shape)
-    _, w = lax.scan(spread, start, (y, line.s, line.q), reverse=not line.forward, unroll=_UNROLL)
+    _, w = lax.scan(spread, start, (y, line.s, line.q), reverse=not line.forward)
     if terminal is not None:
         first = 0 if line.forward else -1
         out = out - line.s[first] * line.into * terminal

@@ -1,0 +1,48 @@
+"""Reference: the whole circuit as one sparse system of nodal equations, solved directly by SciPy."""
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+
+def solve(g, v, wordline, bitline, driver, sense):
+    """g (rows, cols), v (inputs, rows), resistances > 0 -> currents, wordline_v, bitline_v, source_currents."""
+    rows, cols = g.shape
+    w_node = np.arange(rows * cols).reshape(rows, cols)
+    b_node = w_node + rows * cols
+    branches = [
+        (w_node, b_node, g),
+        (w_node[:, :-1], w_node[:, 1:], np.full((rows, cols - 1), 1 / wordline)),
+        (b_node[:-1], b_node[1:], np.full((rows - 1, cols), 1 / bitline)),
+    ]
+    one, other, value = (np.concatenate([np.ravel(branch[k]) for branch in branches]) for k in range(3))
+    diagonal = np.zeros(2 * rows * cols)
+    for ends in (one, other):
+        np.add.at(diagonal, ends, value)
+    diagonal[w_node[:, 0]] += 1 / driver
+    diagonal[b_node[-1]] += 1 / sense
+    nodes = np.arange(diagonal.size)
+    entries = np.concatenate([diagonal, -value, -value])
+    places = np.concatenate([nodes, one, other]), np.concatenate([nodes, other, one])
+    matrix = scipy.sparse.csc_matrix((entries, places), shape=(nodes.size, nodes.size))
+    known = np.zeros((nodes.size, len(v)))
+    known[w_node[:, 0]] = v.T / driver
+    factors = scipy.sparse.linalg.splu(matrix)
+    x = factors.solve(known)
+    x += factors.solve(known - matrix @ x)
+    w, b = x.T.reshape(-1, 2, rows, cols).swapaxes(0, 1)
+    # Differences of nearly equal node voltages would cost the source currents their digits: add up the cells instead.
+    return b[:, -1] / sense, w, b, (g * (w - b)).sum(2)
+
+
+def example(rows, cols, inputs, *, seed=0, contrast=100.0, signed=False):
+    """Cells of 1e-4 S down to 1e-4/contrast, log-uniform; inputs up to 0.2 V."""
+    rng = np.random.default_rng(seed)
+    g = 1e-4 * np.exp(-np.log(contrast) * rng.random((rows, cols)))
+    return g, rng.uniform(-0.2 if signed else 0.0, 0.2, (inputs, rows))
+
+
+def off(value, reference):
+    """Largest error of each row, relative to the row's largest entry."""
+    value, reference = np.asarray(value, float), np.asarray(reference, float)
+    return (np.abs(value - reference).max(-1) / np.abs(reference).max(-1)).max()

@@ -1,0 +1,84 @@
+"""The exact solver against a direct sparse solution and against another simulator's output."""
+
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from imcjax import crossbar
+from imcjax.crossbar import Wires
+
+from . import nodal
+
+
+RESISTANCES = (2.0, 3.0, 5.0, 7.0)
+
+
+@pytest.mark.parametrize("rows, cols", [(1, 1), (1, 9), (9, 1), (12, 7), (7, 12)])
+def test_every_field_matches_the_sparse_solution(rows, cols):
+    g, v = nodal.example(rows, cols, 3, signed=True)
+    currents, w, b, drawn = nodal.solve(g, v, *RESISTANCES)
+    with jax.enable_x64(True):
+        found = crossbar.solve(g, v, Wires(*RESISTANCES))
+        assert found.currents.dtype == np.float64
+        for value, reference in zip(found[:4], (currents, w, b, drawn), strict=True):
+            assert np.abs(value - reference).max() < 1e-12 * np.abs(reference).max()
+        assert found.residual.shape == found.iterations.shape == (3,)
+        assert nodal.off(v @ crossbar.transfer_matrix(g, Wires(*RESISTANCES)), currents) < 1e-12
+
+
+@pytest.mark.parametrize("x64, bound", [(False, 1.5e-6), (True, 1e-12)])
+@pytest.mark.parametrize("contrast, r", [(100.0, 2.0), (1e4, 2.0), (10.0, 50.0)])
+def test_accuracy_of_a_64_by_48_array(contrast, r, x64, bound):
+    g, v = nodal.example(64, 48, 2, contrast=contrast)
+    v[1] *= 1e-6
+    reference = nodal.solve(g, v, r, r, r, r)[0]
+    with jax.enable_x64(x64):
+        found = crossbar.currents(g, v, Wires(r, r, r, r))
+    assert found.dtype == (np.float64 if x64 else np.float32)
+    assert nodal.off(found, reference) < bound
+
+
+@pytest.mark.parametrize("rows, cols", [(20, 14), (14, 20)])
+def test_transfer_matrix_in_float32(rows, cols):
+    g, v = nodal.example(rows, cols, 30)
+    reference = nodal.solve(g, v, *RESISTANCES)[0]
+    wires = Wires(*RESISTANCES)
+    assert nodal.off(v @ np.asarray(crossbar.transfer_matrix(g, wires), float), reference) < 1e-6
+    assert nodal.off(crossbar.currents(g, v, wires), reference) < 1e-6
+
+
+def test_each_input_converges_by_itself():
+    g, v = nodal.example(24, 24, 3)
+    v[0] = 0.0
+    v[2] *= 1e-12
+    wires = Wires(20.0, 20.0, 5.0, 5.0)
+    together = crossbar.solve(g, v, wires, solver="schur_pcg")
+    alone = [crossbar.solve(g, row, wires, solver="schur_pcg") for row in v]
+    np.testing.assert_array_equal(together.iterations, [one.iterations for one in alone])
+    np.testing.assert_allclose(together.currents, np.stack([one.currents for one in alone]), rtol=1e-6)
+    assert not together.currents[0].any()
+    assert together.iterations[0] == 0
+    assert nodal.off(together.currents[2:], nodal.solve(g, v[2:], 20.0, 20.0, 5.0, 5.0)[0]) < 1e-6
+
+
+def test_looser_tolerance_costs_fewer_iterations_and_is_kept():
+    g, v = nodal.example(48, 48, 1)
+    reference = nodal.solve(g, v, 20.0, 20.0, 20.0, 20.0)[0]
+    loose, tight = (crossbar.solve(g, v, Wires(20.0, 20.0, 20.0, 20.0), rtol=rtol) for rtol in (1e-2, 1e-6))
+    assert loose.iterations[0] < tight.iterations[0]
+    assert nodal.off(tight.currents, reference) < 1e-6 < nodal.off(loose.currents, reference) < 1e-2
+
+
+def test_agrees_with_crosssim():
+    folder = Path(os.environ.get("IMCJAX_REFERENCE_DIR", Path(__file__).parents[3] / "shared" / "reference"))
+    path = folder / "crosssim_05_ir_inputsource_rp1e-4.npz"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in {folder}; set IMCJAX_REFERENCE_DIR")
+    with np.load(path, allow_pickle=False) as data:
+        g, x, reference = data["g"].T, data["X"].T, data["I_tight"].T
+    with jax.enable_x64(True):
+        found = crossbar.currents(g, x, Wires(1e-4, 1e-4, 1e-4, 1e-4))
+    assert nodal.off(found, reference) < 1e-8
