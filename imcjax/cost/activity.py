@@ -1,0 +1,93 @@
+"""What the data asks of the arrays: voltages on the rows, conductances behind them."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from imcjax import pipeline
+from imcjax.errors import UserError
+from imcjax.hardware import Hardware
+from imcjax.pytree import record
+from imcjax.quantize import clip_through
+from imcjax.settings import Settings, complete
+
+
+@record
+class Activity:
+    """How strongly the inputs of a layer drive its rows, for every input width.
+
+    Attributes:
+      volts_squared: (bits_max, n_in) V^2; row b - 1 is the mean over samples of the sum over phases of V^2 when the inputs
+        are sent with b bits. Widths below the least legal one (2 where inputs are signed) repeat it. A leading axis of groups
+        is allowed.
+    """
+
+    volts_squared: jax.Array
+
+    def at(self, bits: jax.Array | float) -> Float[Array, "... n_in"]:
+        """(n_in,) V^2 at a real width: exact at whole ones, linear between (see `between`)."""
+        return between(jnp.moveaxis(self.volts_squared, -2, 0), bits)
+
+
+def between(table: Float[Array, "bits_max ..."], bits: jax.Array | float) -> Float[Array, "..."]:
+    """Row b - 1 of `table` at whole b in 1..bits_max, linear between: the expectation under random rounding of the width.
+
+    The derivative is the slope of the piece, and at whole b the mean of the slopes on its two sides (of the one side there is,
+    at 1 and bits_max). Widths beyond the table take its end, without gradient.
+    """
+    most = table.shape[0]
+    if most == 1:
+        return table[0]
+    b = clip_through(jnp.asarray(bits, dtype=table.dtype), 1.0, float(most))
+    total = 0.0
+    for left in (jnp.floor(b), jnp.ceil(b) - 1):  # at whole b, the piece on the right and the one on the left
+        left = lax.stop_gradient(jnp.clip(left, 1, most - 1))
+        t = b - left
+        k = left.astype(int) - 1
+        total += (1 - t) * table[k] + t * table[k + 1]
+    return 0.5 * total
+
+
+def measure(x: Float[Array, "samples n_in"], settings: Settings, hardware: Hardware) -> Activity:
+    """The activity of input vectors as the DACs of the hardware send them.
+
+    Args:
+      x: (samples, n_in) inputs, any unit.
+      settings: the layer's; its input width is not used, all are measured. Its input range None takes max|x|.
+      hardware: the DAC.
+
+    Raises:
+      UserError: inputs of another shape, or hardware whose inputs are continuous.
+    """
+    most = hardware.dac.input_bits
+    if most is None:
+        raise UserError("hardware.dac.input_bits is absent, so inputs are continuous and have no cost; set it.")
+    if x.ndim != 2:
+        raise UserError(f"x has shape {x.shape}; give (samples, n_in).")
+    least = 2 if settings.input_signed else 1
+
+    def one(bits: jax.Array) -> jax.Array:
+        sent = settings.replace(input_bits=jnp.clip(bits, least, max(most, least)), phases=None)
+        digits, _, _ = pipeline.input_digits(x, hardware, complete(sent, hardware))
+        return jnp.mean(jnp.sum(jnp.square(hardware.dac.voltages(digits)), axis=0), axis=0)
+
+    return Activity(lax.map(one, jnp.arange(1, most + 1, dtype=x.dtype)))
+
+
+def row_conductance(w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings) -> Float[Array, " n_in"]:
+    """(n_in,) siemens: the target conductances on each row, summed over columns, both polarities and the slices in use.
+
+    Slices not in use and the cells that pad the last tile are not counted.
+
+    Args:
+      w: (n_in, n_out) weights, any unit.
+      hardware: encoding and device.
+      settings: the layer's weight width and range.
+
+    Raises:
+      UserError: settings that the hardware does not have.
+    """
+    digits, _, place = pipeline.weight_digits(w, hardware, complete(settings, hardware))
+    g = hardware.encoding.encode(digits, hardware.device.g_min, hardware.device.g_max)  # (S, 2, n_in, n_out)
+    return jnp.einsum("spij,s->i", g, (place > 0).astype(g.dtype))

@@ -1,0 +1,175 @@
+"""One layer on the hardware: counts times costs.
+
+The chip. Each weight slice and each polarity of a tile is an array of its own. The currents of a plus and a minus column are
+subtracted before conversion, so a pair takes one; `Adc.share` columns take turns at one ADC. Every phase drives every used row
+of every array. An inference reads each position's inputs from the buffer, runs the phases one after another, adds the shifted
+partial sums, and writes the outputs with as many bits as the inputs had; positions and layers follow one another; tiles, slices
+and groups work side by side. Writing weights, control and leakage are not counted.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from imcjax.cost import adc, array, buffers, digital, drivers, scaling
+from imcjax.cost.activity import Activity, between
+from imcjax.cost.work import Bits, Work
+from imcjax.errors import UserError, check_record
+from imcjax.hardware import Hardware
+from imcjax.pytree import record
+from imcjax.quantize import round_through
+from imcjax.settings import magnitude_bits
+
+
+@record
+class Cost:
+    """What an inference takes.
+
+    Attributes:
+      energy: joule by component: adc, array, wordline, dac, digital, buffer.
+      area: square metre by component: adc, array, dac, digital, buffer.
+      latency_s: second.
+    """
+
+    energy: dict[str, jax.Array]
+    area: dict[str, jax.Array]
+    latency_s: Any
+
+    @property
+    def energy_j(self) -> jax.Array:
+        """Joule in all."""
+        return sum(self.energy.values(), start=jnp.zeros(()))
+
+    @property
+    def area_m2(self) -> jax.Array:
+        """Square metre in all."""
+        return sum(self.area.values(), start=jnp.zeros(()))
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """The cost of layers that run one after another on arrays of their own: everything adds.
+
+    Raises:
+      UserError: no layers.
+    """
+    costs = list(costs)
+    if not costs:
+        raise UserError("There is no layer on hardware, so there is no cost to add.")
+    return jax.tree.map(lambda *parts: sum(parts[1:], start=parts[0]), *costs)
+
+
+def counts(work: Work, bits: Bits, hardware: Hardware) -> tuple[jax.Array, jax.Array]:
+    """(slices, phases): ceil(magnitude bits / bits a digit), at least 1, of weights and inputs.
+
+    Whole at whole widths and linear between, which is the expectation under random rounding. The derivative at a whole width is
+    the mean of the slopes on its two sides.
+    """
+    weight = magnitude_bits(bits.weight, signed=True)
+    sent = magnitude_bits(bits.input, signed=work.input_signed)
+    return _digits(weight, hardware.encoding.cell_bits), _digits(sent, hardware.dac.bits)
+
+
+def conversions(work: Work, bits: Bits, hardware: Hardware) -> jax.Array:
+    """ADC conversions of one inference: positions x phases x slices x row tiles x outputs x groups."""
+    slices, phases = counts(work, bits, hardware)
+    return phases * slices * (work.positions * work.groups * work.tiling(hardware).row_tiles * work.n_out)
+
+
+def layer_cost(
+    work: Work,
+    bits: Bits,
+    activity: Activity,
+    row_conductance: Float[Array, "... n_in"],
+    hardware: Hardware,
+    *,
+    hard: bool,
+) -> Cost:
+    """Energy, area and latency of one layer in one inference.
+
+    Args:
+      work: the layer's shape.
+      bits: its widths, real.
+      activity: of its inputs (`measure`); for several groups with a leading axis of groups, or of all their inputs together.
+      row_conductance: (n_in,) siemens (`row_conductance`), or (groups, n_in). `bits` does not change it here: give that of the
+        weight width in use.
+      hardware: the technology.
+      hard: whole widths, as a chip has: they are rounded, and gradients pass straight through the rounding. False: real widths,
+        as a search has; slices and phases count by expectation, everything else is smooth. Both agree at whole widths.
+
+    Raises:
+      UserError: hardware without widths for weights, inputs or ADC, shapes that do not fit, or numbers out of range.
+    """
+    _check(work, bits, activity, row_conductance, hardware)
+    if hard:
+        bits = jax.tree.map(lambda b: round_through(jnp.asarray(b, dtype=float)), bits)
+    tech, dac_bits, tiling = hardware.technology, hardware.dac.bits, work.tiling(hardware)
+    slices, phases = counts(work, bits, hardware)
+    vectors = work.positions * work.groups
+    tiles = work.groups * tiling.row_tiles * tiling.col_tiles
+    arrays = tiles * 2 * slices
+    adcs = jnp.maximum(hardware.cols / hardware.adc.share, 1.0)  # of the arrays of one slice of one tile, plus and minus
+    turns = jnp.minimum(hardware.adc.share, float(tiling.tile_cols))
+    sums = phases * (vectors * tiling.row_tiles * work.n_out)
+    lines = phases * slices * (vectors * work.n_in * 2 * tiling.col_tiles)
+    cells = slices * (2 * tiling.col_tiles * hardware.cols)
+    # One number a width before interpolating: a sweep over widths then costs a few operations a design, whatever n_in is.
+    volts = between(_mean_of_groups(jnp.sum(activity.volts_squared, axis=-1)), bits.input) * vectors
+    reads = array.energy_j(activity.volts_squared, row_conductance[..., None, :], tech)
+    read = between(_mean_of_groups(reads), bits.input) * vectors
+    bits_in, bits_out = bits.input * (work.n_in * work.groups), bits.input * (work.n_out * work.groups)
+    phase_s = tech.read_time_s + turns * adc.conversion_time_s(bits.adc, hardware.rows, tech)
+    moving_s = buffers.time_s(bits_in, tech) + buffers.time_s(bits_out, tech)
+    adding_s = digital.delay_s(bits, slices, tiling.row_tiles, tech)
+    logic_m2 = digital.area_m2(bits, slices, tiling.row_tiles, adcs, hardware.cols, tech)
+    return Cost(
+        energy={
+            "adc": conversions(work, bits, hardware) * adc.energy_j(bits.adc, tech),
+            "array": read,
+            "wordline": drivers.wordline_energy_j(volts, cells, tech),
+            "dac": lines * drivers.dac_energy_j(dac_bits, tech),
+            "digital": sums * digital.energy_j(bits, slices, tiling.row_tiles, tech),
+            "buffer": (bits_in + bits_out) * work.positions * buffers.energy_j(tech),
+        },
+        area={
+            "adc": slices * tiles * adcs * adc.area_m2(bits.adc, tech),
+            "array": arrays * array.area_m2(hardware.rows, hardware.cols, tech),
+            "dac": arrays * hardware.rows * drivers.area_m2(dac_bits, tech),
+            "digital": tiles * logic_m2,
+            "buffer": (bits_in + bits_out * work.positions) * buffers.area_m2(tech),
+        },
+        latency_s=work.positions * (moving_s + phases * phase_s + adding_s),
+    )
+
+
+def _mean_of_groups(table: Float[Array, "... bits_max"]) -> Float[Array, " bits_max"]:
+    return jnp.mean(table.reshape(-1, table.shape[-1]), axis=0)
+
+
+def _digits(magnitude: jax.Array | float, digit_bits: int) -> jax.Array:
+    """ceil(magnitude / digit_bits), at least 1, linear between whole magnitudes."""
+    m = jnp.asarray(magnitude, dtype=float)
+    value = 0.0
+    for left in (jnp.floor(m), jnp.ceil(m) - 1):  # at a whole width, the piece on the right and the one on the left
+        left = jax.lax.stop_gradient(left)
+        low, high = (jnp.maximum(jnp.ceil(whole / digit_bits), 1.0) for whole in (left, left + 1))
+        value += low + (m - left) * (high - low)
+    return 0.5 * jnp.asarray(value)
+
+
+def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Array, hardware: Hardware) -> None:
+    stages = {
+        "encoding.weight_bits": hardware.encoding.weight_bits,
+        "dac.input_bits": hardware.dac.input_bits,
+        "adc.bits": hardware.adc.bits,
+    }
+    for name, widest in stages.items():
+        if widest is None:
+            raise UserError(f"hardware.{name} is absent: that stage is ideal and has no cost; set a width.")
+    check_record(bits, f"bits of {work.path}")
+    scaling.check(hardware.technology)
+    for name, given in (("activity", activity.volts_squared), ("row_conductance", row_conductance)):
+        if given.shape[-1] != work.n_in:
+            raise UserError(f"{name} of {work.path} has {given.shape[-1]} rows; its matrices have {work.n_in}.")
