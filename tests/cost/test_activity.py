@@ -6,7 +6,8 @@ import pytest
 from imcjax import Hardware, Settings, UserError, cost
 from imcjax.cost.activity import between
 from imcjax.mapping import slices
-from tests.cost.example import HARDWARE, data
+
+from .example import HARDWARE, data
 
 
 def codes_of(values: np.ndarray, bits: int, signed: bool = True) -> np.ndarray:

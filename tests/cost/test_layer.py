@@ -10,7 +10,8 @@ from imcjax import Hardware, Settings, UserError, cost
 from imcjax.cost import Bits, adc, buffers, digital, drivers
 from imcjax.pytree import replace
 from imcjax.technology import Technology
-from tests.cost.example import HARDWARE, WORK, data, measured
+
+from .example import HARDWARE, WORK, data, measured
 
 
 def leaves(c: cost.Cost) -> np.ndarray:
