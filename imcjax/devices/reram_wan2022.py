@@ -83,15 +83,13 @@ class ReramWan2022:
 
 def spread_siemens(g_target: jax.Array, time: jax.Array | float) -> jax.Array:
     """(...) standard deviation around the target (...), siemens, `time` seconds after programming; NaN beyond 2 days."""
-    log_time = jnp.log(jnp.maximum(jnp.asarray(time, g_target.dtype), TIMES_S[0]))
-    coefficients = [
-        jnp.interp(log_time, np.log(TIMES_S), SIGMA_US[:, k], right=jnp.nan).astype(g_target.dtype)
-        for k in range(SIGMA_US.shape[1])
-    ]
+    array = jnp if concrete(time) is None else np  # a known time leaves plain constants in the program
+    log_time = array.log(array.maximum(time, TIMES_S[0]))
+    coefficients = [array.interp(log_time, np.log(TIMES_S), row, right=np.nan) for row in SIGMA_US.T]
     r = g_target / G_REFERENCE
     sigma = jnp.zeros_like(r)
     for coefficient in reversed(coefficients):
-        sigma = sigma * r + coefficient
+        sigma = sigma * r + jnp.asarray(coefficient, r.dtype)
     return sigma * 1e-6
 
 

@@ -1,0 +1,79 @@
+"""Judging a design: many chips, each programmed, settled through exact wires, and read over a whole data set."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from imcjax.codesign.network import Network, Ranges
+from imcjax.hardware import Hardware
+from imcjax.keys import fold_index, fold_name
+from imcjax.training import correct
+
+
+def chip_judge(
+    network: Network,
+    params: nnx.State,
+    bits: np.ndarray,
+    ranges: Ranges,
+    hardware: Hardware,
+    *,
+    key: jax.Array,
+    batch: int,
+) -> Callable[[np.ndarray, list[tuple[np.ndarray, np.ndarray]]], np.ndarray]:
+    """A function from chip numbers and data sets [(x, y), ...] to accuracies (chips, sets).
+
+    Chip number i has the key fold_index(fold_name(key, "chip"), i), whatever other chips are judged beside it. Each chip is
+    read once: its read noise is that of slow fluctuations, the same for all inputs. The chips given are computed together,
+    vmapped over their keys.
+
+    Args:
+      network, params, bits, ranges: the design.
+      hardware: the technology, wires included.
+      key: of the whole Monte-Carlo experiment.
+      batch: inputs computed at a time.
+    """
+    small = network.trimmed(bits, hardware)
+    design = (params, jnp.asarray(bits), small.trimmed_ranges(ranges), hardware)
+
+    @jax.jit
+    def settle(design: Any, numbers: jax.Array) -> Any:
+        keys = jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(numbers)
+        return jax.vmap(lambda k: small.settle(*design, k))(keys)
+
+    @jax.jit
+    def hits(design: Any, chips: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        logits = jax.vmap(lambda chip: small.apply(*design, x, chip=chip))(chips)
+        return jax.vmap(correct, in_axes=(0, None))(logits, y).sum(axis=-1)
+
+    def judge(numbers: np.ndarray, sets: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        chips = settle(design, jnp.asarray(numbers, jnp.uint32))
+        scores = []
+        for x, y in sets:
+            count = np.zeros(len(numbers))
+            for first in range(0, len(x), batch):
+                part, labels = x[first : first + batch], y[first : first + batch]
+                missing = batch - len(part)  # the last batch is filled up, with labels that no class has
+                part = np.pad(part, [(0, missing)] + [(0, 0)] * (x.ndim - 1))
+                count += np.asarray(
+                    hits(design, chips, jnp.asarray(part), jnp.asarray(np.pad(labels, (0, missing), constant_values=-1)))
+                )
+            scores.append(count / len(x))
+        return np.stack(scores, axis=1)
+
+    return judge
+
+
+def spread(accuracies: np.ndarray) -> dict[str, Any]:
+    """Mean, sample standard deviation (0 for one chip), 1 % quantile and number of chips, with the values."""
+    values = np.asarray(accuracies, dtype=float)
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "q01": float(np.quantile(values, 0.01)),
+        "n": len(values),
+        "values": [float(v) for v in values],
+    }

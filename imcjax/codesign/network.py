@@ -1,0 +1,139 @@
+"""A converted model as a pure function of weights, bit-widths, ranges, hardware and chip."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from imcjax.hardware import Hardware
+from imcjax.mapping import slices
+from imcjax.nn import Chip, Noise, layers, matrices, operators
+from imcjax.nn.operator import BITS
+from imcjax.pipeline import Settled
+from imcjax.ranges import find_ranges
+from imcjax.settings import Settings, magnitude_bits
+
+
+Ranges = dict[str, dict[str, jax.Array]]
+"""Path -> {"weight_range", "input_range", "adc_range"}."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """Layers on one hardware, in the order of `paths`; bit-widths are an array (layers, 3): weight, input, ADC.
+
+    Attributes:
+      graph: static structure of the converted model.
+      rest: its state other than parameters.
+      paths: of the layers on hardware.
+      signed: whether a layer's inputs may be negative.
+      counts: slices and phases to compute of each layer; empty: as many as the widest widths take.
+    """
+
+    graph: Any
+    rest: Any
+    paths: tuple[str, ...]
+    signed: tuple[bool, ...]
+    counts: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, model: Any) -> tuple["Network", nnx.State]:
+        """The network of a converted and calibrated model, and its parameters."""
+        graph, params, rest = nnx.split(model, nnx.Param, ...)
+        hooks = operators(model)
+        return cls(graph, rest, tuple(hooks), tuple(hook.input_signed for hook in hooks.values())), params
+
+    def trimmed(self, bits: Any, hardware: Hardware) -> "Network":
+        """The same network computing no more slices and phases than these whole bit-widths use: same results, less work."""
+        counts = []
+        for (weight, inputs, _), signed in zip(np.round(np.asarray(bits)).astype(int), self.signed, strict=True):
+            sent = int(magnitude_bits(int(inputs), signed=signed))
+            counts.append((slices.count(int(weight) - 1, hardware.encoding.cell_bits), slices.count(sent, hardware.dac.bits)))
+        return dataclasses.replace(self, counts=tuple(counts))
+
+    def trimmed_ranges(self, ranges: Ranges) -> Ranges:
+        """The ranges of the slices that a trimmed network computes."""
+        if not self.counts:
+            return ranges
+        return {
+            path: values | {"adc_range": values["adc_range"][:count]}
+            for (path, values), (count, _) in zip(ranges.items(), self.counts, strict=True)
+        }
+
+    def apply(
+        self,
+        params: nnx.State,
+        bits: jax.Array,
+        ranges: Ranges,
+        hardware: Hardware,
+        x: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        chip: dict[str, Settled] | None = None,
+    ) -> jax.Array:
+        """Logits of inputs (batch, ...).
+
+        Args:
+          params: the model's parameters.
+          bits: (layers, 3).
+          ranges: of every layer.
+          hardware: the technology.
+          x: inputs.
+          key: program and read fresh devices in this call; None: the mean chip.
+          chip: read this chip (`settle`) instead.
+        """
+        model = self._place(params, bits, ranges, hardware)
+        for path, operator in operators(model).items():
+            operator.noise = nnx.data(None if key is None else Noise(key))
+            operator.chip = nnx.data(None if chip is None else Chip(chip[path]))
+        return model(x)
+
+    def settle(
+        self, params: nnx.State, bits: jax.Array, ranges: Ranges, hardware: Hardware, key: jax.Array | None
+    ) -> dict[str, Settled]:
+        """One chip, programmed and read once: what `apply` takes as `chip`."""
+        model = self._place(params, bits, ranges, hardware)
+        found = layers(model)
+        return {path: operator.settle(matrices(found[path]), key) for path, operator in operators(model).items()}
+
+    def matrices(self, params: nnx.State) -> dict[str, jax.Array]:
+        """(groups, n_in, n_out) weights of each layer."""
+        model = nnx.merge(self.graph, params, self.rest, copy=True)
+        found = layers(model)
+        return {path: matrices(found[path]) for path in self.paths}
+
+    def settings(self, index: int, bits: jax.Array, ranges: dict[str, Any] | None = None) -> Settings:
+        """The settings of layer number `index`."""
+        counts = {} if not self.counts else dict(zip(("slices", "phases"), self.counts[index], strict=True))
+        widths = dict(zip(BITS, bits[index], strict=True))
+        return Settings(**widths, **(ranges or {}), input_signed=self.signed[index], **counts)
+
+    def find_ranges(self, params: nnx.State, bits: jax.Array, inputs: dict[str, jax.Array], hardware: Hardware) -> Ranges:
+        """Ranges of least squared error at these widths; inputs (samples, groups, n_in) of each layer."""
+        weights = self.matrices(params)
+        return {
+            path: find_ranges(weights[path], inputs[path], hardware, self.settings(i, bits))
+            for i, path in enumerate(self.paths)
+        }
+
+    def _place(self, params: nnx.State, bits: jax.Array, ranges: Ranges, hardware: Hardware) -> Any:
+        model = nnx.merge(self.graph, params, self.rest, copy=True)
+        hooks = operators(model)
+        next(iter(hooks.values())).hardware.set_value(hardware)
+        for i, (path, operator) in enumerate(hooks.items()):
+            for name, width in zip(BITS, bits[i], strict=True):
+                getattr(operator, name).set_value(width)
+            for name, value in ranges[path].items():
+                operator.set_range(name, value)
+            operator.input_signed = self.signed[i]
+            if self.counts:
+                operator.slices, operator.phases = self.counts[i]
+        return model
+
+
+def whole(bits: jax.Array) -> jax.Array:
+    """Bit-widths rounded to whole numbers."""
+    return jnp.round(bits)

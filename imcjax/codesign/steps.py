@@ -1,0 +1,129 @@
+"""The training steps of co-design, compiled in chunks: float, search (bits move), tune (bits frozen)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import lax
+
+from imcjax.codesign.bill import Bill
+from imcjax.codesign.constraint import penalty
+from imcjax.codesign.network import Network, Ranges
+from imcjax.hardware import Hardware
+from imcjax.keys import fold_index
+from imcjax.quantize import straight_through
+from imcjax.training import cross_entropy
+
+
+class FloatState(NamedTuple):
+    """Parameters of the float network and the state of their optimizer."""
+
+    params: Any
+    moments: Any
+
+
+class SearchState(NamedTuple):
+    """What the search moves: weights, real bit-widths (layers, 3), the multiplier of the bound."""
+
+    params: Any
+    moments: Any
+    bits: jax.Array
+    bit_moments: Any
+    multiplier: jax.Array
+
+
+class TuneState(NamedTuple):
+    """What tuning moves: weights and the logarithms of all ranges."""
+
+    params: Any
+    log_ranges: Any
+    moments: Any
+
+
+def float_chunk(model: Any, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+    """A compiled function (state, x, y) -> (state, losses) over (steps, batch, ...) data, of the model without hardware."""
+    graph, _, rest = nnx.split(model, nnx.Param, ...)
+
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        return cross_entropy(nnx.merge(graph, params, rest)(x), y)
+
+    def step(state: FloatState, batch: tuple[jax.Array, jax.Array]) -> tuple[FloatState, jax.Array]:
+        value, grads = jax.value_and_grad(loss)(state.params, *batch)
+        updates, moments = optimizer.update(grads, state.moments, state.params)
+        return FloatState(optax.apply_updates(state.params, updates), moments), value
+
+    return jax.jit(lambda state, x, y: lax.scan(step, state, (x, y)))
+
+
+def search_chunk(
+    network: Network,
+    bill: Bill,
+    hardware: Hardware,
+    optimizer: optax.GradientTransformation,
+    bit_optimizer: optax.GradientTransformation,
+    low: np.ndarray,
+    high: np.ndarray,
+    rho: float,
+) -> Callable[..., Any]:
+    """A compiled function (state, ranges, log_target, key, steps, x, y) -> (state, losses).
+
+    Every step samples whole widths around the real ones (floor or one more, with the fraction as probability), so the forward
+    pass is always that of a chip; the gradient passes straight through the sampling. The cost's gradient goes to the bits only.
+    """
+    frozen = jax.tree.map(jnp.asarray, hardware)
+
+    def objective(moved: tuple[Any, jax.Array], fixed: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
+        params, bits = moved
+        multiplier, ranges, log_target = fixed
+        floor = jnp.floor(bits)
+        sampled = floor + jax.random.bernoulli(fold_index(key, 0), lax.stop_gradient(bits - floor)).astype(bits.dtype)
+        widths = straight_through(sampled, bits)
+        loss = cross_entropy(network.apply(params, widths, ranges, frozen, x, key=fold_index(key, 1)), y)
+        energy = bill.energy(lax.stop_gradient(params), bits, hard=False)
+        return loss + penalty(jnp.log(energy) - log_target, multiplier, rho), loss
+
+    def step(carry: Any, batch: Any) -> Any:
+        state, ranges, log_target, key = carry
+        number, x, y = batch
+        fixed = (state.multiplier, ranges, log_target)
+        gradient = jax.grad(objective, has_aux=True)
+        (grads, bit_grads), loss = gradient((state.params, state.bits), fixed, x, y, fold_index(key, number))
+        updates, moments = optimizer.update(grads, state.moments, state.params)
+        moves, bit_moments = bit_optimizer.update(bit_grads, state.bit_moments, state.bits)
+        bits = jnp.clip(state.bits + moves, low, high)
+        state = SearchState(optax.apply_updates(state.params, updates), moments, bits, bit_moments, state.multiplier)
+        return (state, ranges, log_target, key), loss
+
+    def run(state: SearchState, ranges: Ranges, log_target: jax.Array, key: jax.Array, numbers: Any, x: Any, y: Any) -> Any:
+        carry, losses = lax.scan(step, (state, ranges, log_target, key), (numbers, x, y))
+        return carry[0], losses
+
+    return jax.jit(run)
+
+
+def tune_chunk(network: Network, hardware: Hardware, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+    """A compiled function (state, bits, key, steps, x, y) -> (state, losses): weights and ranges learn, every step a new chip."""
+    frozen = jax.tree.map(jnp.asarray, hardware)
+
+    def objective(moved: tuple[Any, Any], bits: jax.Array, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
+        params, log_ranges = moved
+        return cross_entropy(network.apply(params, bits, jax.tree.map(jnp.exp, log_ranges), frozen, x, key=key), y)
+
+    def step(carry: Any, batch: Any) -> Any:
+        state, bits, key = carry
+        number, x, y = batch
+        moved = (state.params, state.log_ranges)
+        loss, grads = jax.value_and_grad(objective)(moved, bits, x, y, fold_index(key, number))
+        updates, moments = optimizer.update(grads, state.moments, moved)
+        params, log_ranges = optax.apply_updates(moved, updates)
+        return (TuneState(params, log_ranges, moments), bits, key), loss
+
+    def run(state: TuneState, bits: jax.Array, key: jax.Array, numbers: jax.Array, x: jax.Array, y: jax.Array) -> Any:
+        carry, losses = lax.scan(step, (state, bits, key), (numbers, x, y))
+        return carry[0], losses
+
+    return jax.jit(run)
