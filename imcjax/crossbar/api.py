@@ -10,11 +10,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from imcjax.crossbar.batching import batch_of
+from imcjax.crossbar.checks import check_circuit
 from imcjax.crossbar.schur_pcg import default_rtol
 from imcjax.crossbar.solution import Solution
-from imcjax.crossbar.solvers import AUTO, SOLVERS, check_names, solver_for_fields
-from imcjax.crossbar.wires import Wires, check_wires
-from imcjax.errors import UserError, check_number
+from imcjax.crossbar.solvers import AUTO, SOLVERS, check_solver, solver_for_fields
+from imcjax.crossbar.wires import Wires
+from imcjax.errors import UserError
 
 
 def currents(
@@ -114,30 +115,10 @@ def _transfer_matrix(g, wires, *, solver, rtol):
 
 def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: float | None):
     """(g, v, static settings) in one precision, after refusing what is wrong and can be seen now."""
-    check_names(topology, solver)
-    check_wires(wires)
-    g, v = jnp.asarray(g), None if v is None else jnp.asarray(v)
-    dtype = jnp.result_type(g, jnp.float32) if v is None else jnp.result_type(g, v, jnp.float32)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise UserError(f"g and v make numbers of type {dtype}; give real ones.")
-    g = g.astype(dtype)
-    if g.ndim < 2 or 0 in g.shape[-2:]:
-        raise UserError(f"g has shape {g.shape}; give (..., rows, cols) with at least one row and one column.")
-    check_number("g", g, 0.0, unit="S")
-    if v is not None:
-        v = v.astype(dtype)
-        if v.ndim < 1 or v.shape[-1] != g.shape[-2]:
-            raise UserError(f"v has shape {v.shape}; give (..., {g.shape[-2]}), one voltage for each row of g {g.shape}.")
-        check_number("v", v, unit="V")
-        try:
-            batch_of(g.shape[:-2], v.shape[:-1])
-        except ValueError:
-            raise UserError(
-                f"The leading axes of g {g.shape} and v {v.shape} do not broadcast; "
-                f"make {g.shape[:-2]} and {v.shape[:-1]} equal, or 1, axis by axis from the right."
-            ) from None
+    check_solver(solver)
+    g, v = check_circuit(g, v, wires, topology)
     if rtol is None:
-        rtol = default_rtol(dtype)
+        rtol = default_rtol(g.dtype)
     elif isinstance(rtol, jax.core.Tracer):
         raise UserError("rtol is traced; give a plain number, it decides which program is compiled.")
     elif not 0 < float(rtol) < 1:

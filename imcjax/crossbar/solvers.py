@@ -25,17 +25,13 @@ SOLVERS = {
 # The exact solver that `auto` stands for.
 AUTO = "schur_pcg"
 
-TOPOLOGIES = ("input_source",)
 
-
-def check_names(topology: str, solver: str) -> None:
-    """Refuse unknown names.
+def check_solver(solver: str) -> None:
+    """Refuse an unknown name.
 
     Raises:
       UserError: with the nearest known names.
     """
-    if topology not in TOPOLOGIES:
-        raise UserError(f"topology {topology!r} does not exist{nearest(str(topology), TOPOLOGIES)}.")
     if solver != "auto" and solver not in SOLVERS:
         raise UserError(f"solver {solver!r} does not exist{nearest(str(solver), ['auto', *SOLVERS])}.")
 

@@ -1,0 +1,87 @@
+"""The circuit as a SPICE netlist, for a second opinion from any circuit simulator."""
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float
+
+from imcjax.crossbar.checks import check_circuit
+from imcjax.crossbar.wires import Wires
+from imcjax.errors import UserError, concrete
+
+
+def to_spice(
+    g: Float[ArrayLike, "rows cols"], v: Float[ArrayLike, " rows"], wires: Wires, *, topology: str = "input_source"
+) -> str:
+    """A netlist of one array with one input that ngspice runs as it is: `ngspice -b array.cir`.
+
+    It prints the current of each bitline as `i(vsense<j>)`, A. Wires of 0 ohm become joined nodes; cells of 0 S are left out.
+    Nodes: `in<i>` is the source of wordline i (`gate_input`: of source line j), `w<i>_<j>` (`s<i>_<j>`) and `b<i>_<j>` are the
+    two ends of cell (i, j), `out<j>` is the virtual ground of bitline j.
+
+    Args:
+      g: (rows, cols) cell conductances, S.
+      v: (rows,) input voltages, V.
+      wires: resistances, ohm.
+      topology: as for `currents`.
+
+    Returns:
+      The text of the netlist.
+
+    Raises:
+      UserError: as for `currents`, and for batches or traced values.
+    """
+    check_circuit(g, v, wires, topology)
+    g_, v_ = concrete(g), concrete(v)
+    values = [concrete(value) for value in (wires.wordline, wires.bitline, wires.driver, wires.sense)]
+    if g_ is None or v_ is None or any(value is None for value in values):
+        raise UserError("to_spice writes numbers and was given traced values; call it outside jit, grad and vmap.")
+    if g_.ndim != 2 or v_.ndim != 1:
+        raise UserError(f"to_spice writes one array with one input; g has shape {g_.shape} and v {v_.shape}: index them first.")
+    wordline, bitline, driver, sense = (float(value) for value in values)  # type: ignore[arg-type]
+    g_, v_ = g_.astype(float), v_.astype(float)
+    rows, cols = g_.shape
+
+    lines = [f"* imcjax crossbar array, {rows} x {cols}, {topology}"]
+    fed, collected = {}, {}
+    if topology == "input_source":
+        on = np.full(rows, True)
+        sources = v_
+        for i in range(rows):
+            nodes, resistors = _line(f"w{i}_{{}}", range(cols), f"in{i}", wordline, driver)
+            fed |= {(i, j): node for j, node in nodes.items()}
+            lines += resistors
+    else:
+        on = v_ != 0
+        sources = np.full(cols, v_[np.argmax(abs(v_))])
+        for j in range(cols):
+            nodes, resistors = _line(f"s{{}}_{j}", range(rows), f"in{j}", wordline, driver)
+            fed |= {(i, j): node for i, node in nodes.items()}
+            lines += resistors
+    for j in range(cols):
+        nodes, resistors = _line(f"b{{}}_{j}", reversed(range(rows)), f"out{j}", bitline, sense)
+        collected |= {(i, j): node for i, node in nodes.items()}
+        lines += resistors
+    for i, j in np.argwhere((g_ > 0) & on[:, None]).tolist():
+        lines.append(f"Rcell{i}_{j} {fed[i, j]} {collected[i, j]} {_number(1 / g_[i, j])}")
+    lines += [f"Vin{k} in{k} 0 {_number(volts)}" for k, volts in enumerate(sources)]
+    lines += [f"Vsense{j} out{j} 0 0" for j in range(cols)]
+    lines += [".options reltol=1e-9 abstol=1e-20 vntol=1e-15 gmin=1e-20", ".control", "set numdgt=15", "op"]
+    lines += [f"print i(vsense{j})" for j in range(cols)]
+    return "\n".join([*lines, "quit 0", ".endc", ".end", ""])
+
+
+def _line(name, positions, terminal, segment, end):
+    """The node of each position and the resistors between them, from the terminal outwards."""
+    nodes, resistors = {}, []
+    before, ohms = terminal, end
+    for position in positions:
+        here = name.format(position) if ohms > 0 else before
+        if ohms > 0:
+            resistors.append(f"R{here} {before} {here} {_number(ohms)}")
+        nodes[position] = before = here
+        ohms = segment
+    return nodes, resistors
+
+
+def _number(value):
+    return format(float(value), ".17g")
