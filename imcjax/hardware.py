@@ -8,14 +8,13 @@ import typing
 from pathlib import Path
 from typing import Any
 
-import jax
 import tomli_w
 
 from imcjax import devices
 from imcjax.converters import Adc, Dac
 from imcjax.crossbar import Wires
 from imcjax.crossbar.solvers import SOLVERS
-from imcjax.errors import UserError, check_record, nearest
+from imcjax.errors import UserError, check_record, concrete, nearest
 from imcjax.files import write_text
 from imcjax.mapping import Differential
 from imcjax.pytree import record, static
@@ -41,14 +40,14 @@ class Hardware:
       technology: node, supply, timing: what the costs depend on.
     """
 
-    name: str = static("ideal")
-    rows: int = static(128, low=1, high=4096)
-    cols: int = static(128, low=1, high=4096)
+    name: str = static(default="ideal")
+    rows: int = static(default=128, low=1, high=4096)
+    cols: int = static(default=128, low=1, high=4096)
     encoding: Differential = dataclasses.field(default_factory=Differential)
     dac: Dac = dataclasses.field(default_factory=Dac)
     device: Any = dataclasses.field(default_factory=lambda: devices.Generic(g_min=0.0))
-    wires: Wires | None = None
-    solver: str = static("auto")
+    wires: Wires | None = dataclasses.field(default=None)
+    solver: str = static(default="auto")
     adc: Adc = dataclasses.field(default_factory=Adc)
     technology: Technology = dataclasses.field(default_factory=Technology)
 
@@ -72,9 +71,9 @@ def check(hardware: Hardware) -> None:
     solvers = ["auto", *SOLVERS]
     if hardware.solver not in solvers:
         raise UserError(f"hardware.solver is {hardware.solver!r}{nearest(hardware.solver, solvers)}.")
-    g_min, g_max = hardware.device.g_min, hardware.device.g_max
-    if not isinstance(g_min, jax.core.Tracer) and not isinstance(g_max, jax.core.Tracer) and not (g_min < g_max):
-        raise UserError(f"hardware.device.g_min is {g_min} S and g_max {g_max} S; g_min must be below g_max.")
+    g_min, g_max = concrete(hardware.device.g_min), concrete(hardware.device.g_max)
+    if g_min is not None and g_max is not None and (g_min >= g_max).any():
+        raise UserError(f"hardware.device.g_min is {g_min!s} S and g_max {g_max!s} S; g_min must be below g_max.")
     if hardware.dac.input_bits is not None and hardware.dac.bits > hardware.dac.input_bits:
         raise UserError(
             f"hardware.dac.bits is {hardware.dac.bits}, more than the {hardware.dac.input_bits} bits of the widest input; "

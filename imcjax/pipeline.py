@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from imcjax import crossbar, mapping
@@ -225,5 +226,5 @@ def _check_array(name: str, value: jax.Array, dims: int | None = None) -> None:
     if dims is not None and value.ndim != dims:
         raise UserError(f"{name} has shape {value.shape}; give {dims} axes.")
     known = concrete(value)
-    if known is not None and not jnp.isfinite(known).all():
+    if known is not None and not np.isfinite(known).all():
         raise UserError(f"{name} holds NaN or infinite values; give finite numbers.")

@@ -18,7 +18,7 @@ def static(default: Any = dataclasses.MISSING, *, low: int | None = None, high: 
 
 
 def number(
-    default: Any = dataclasses.MISSING, *, low: float | None = None, high: float | None = None, unit: str = "", **kwargs: Any
+    *, default: Any = dataclasses.MISSING, low: float | None = None, high: float | None = None, unit: str = "", **kwargs: Any
 ) -> Any:
     """A leaf with the range and unit that `imcjax.errors.check_record` holds it to; None as default makes it optional."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "unit": unit}, **kwargs)

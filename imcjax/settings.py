@@ -27,15 +27,15 @@ class Settings:
         result, only the time it takes.
     """
 
-    weight_bits: Any = number(None, low=2, high=16)
-    input_bits: Any = number(None, low=1, high=16)
-    adc_bits: Any = number(None, low=2, high=24)
-    weight_range: Any = number(None, low=0.0)
-    input_range: Any = number(None, low=0.0)
-    adc_range: Any = number(None, low=0.0, unit="A")
-    input_signed: bool = static(True)
-    slices: int | None = static(None, low=1, high=16)
-    phases: int | None = static(None, low=1, high=16)
+    weight_bits: Any = number(default=None, low=2, high=16)
+    input_bits: Any = number(default=None, low=1, high=16)
+    adc_bits: Any = number(default=None, low=2, high=24)
+    weight_range: Any = number(default=None, low=0.0)
+    input_range: Any = number(default=None, low=0.0)
+    adc_range: Any = number(default=None, low=0.0, unit="A")
+    input_signed: bool = static(default=True)
+    slices: int | None = static(default=None, low=1, high=16)
+    phases: int | None = static(default=None, low=1, high=16)
 
     def replace(self, **changes: Any) -> "Settings":
         """A copy with some fields changed."""

@@ -16,9 +16,9 @@ class Technology:
       adc_area_scale: multiplies the area of the ADC model.
     """
 
-    node_m: float = number(28e-9, low=7e-9, high=180e-9, unit="m")
-    supply_v: float = number(0.9, low=0.4, high=3.3, unit="V")
-    read_time_s: float = number(10e-9, low=1e-12, high=1e-3, unit="s")
-    cell_area_f2: float = number(30.0, low=1.0, high=1e5, unit="F^2")
-    adc_energy_scale: float = number(1.0, low=1e-3, high=1e3)
-    adc_area_scale: float = number(1.0, low=1e-3, high=1e3)
+    node_m: float = number(default=28e-9, low=7e-9, high=180e-9, unit="m")
+    supply_v: float = number(default=0.9, low=0.4, high=3.3, unit="V")
+    read_time_s: float = number(default=10e-9, low=1e-12, high=1e-3, unit="s")
+    cell_area_f2: float = number(default=30.0, low=1.0, high=1e5, unit="F^2")
+    adc_energy_scale: float = number(default=1.0, low=1e-3, high=1e3)
+    adc_area_scale: float = number(default=1.0, low=1e-3, high=1e3)

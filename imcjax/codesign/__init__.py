@@ -2,5 +2,6 @@
 
 from imcjax.codesign.plan import Plan as Plan
 from imcjax.codesign.plan import plan_for as plan_for
+from imcjax.codesign.run import BudgetError as BudgetError
 from imcjax.codesign.run import Run as Run
 from imcjax.codesign.run import Task as Task

@@ -23,6 +23,7 @@ def chip_judge(
     *,
     key: jax.Array,
     batch: int,
+    time: float = 0.0,
 ) -> Callable[[np.ndarray, list[tuple[np.ndarray, np.ndarray]]], np.ndarray]:
     """A function from chip numbers and data sets [(x, y), ...] to accuracies (chips, sets).
 
@@ -35,6 +36,7 @@ def chip_judge(
       hardware: the technology, wires included.
       key: of the whole Monte-Carlo experiment.
       batch: inputs computed at a time.
+      time: seconds since programming.
     """
     small = network.trimmed(bits, hardware)
     design = (params, jnp.asarray(bits), small.trimmed_ranges(ranges), hardware)
@@ -42,7 +44,7 @@ def chip_judge(
     @jax.jit
     def settle(design: Any, numbers: jax.Array) -> Any:
         keys = jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(numbers)
-        return jax.vmap(lambda k: small.settle(*design, k))(keys)
+        return jax.vmap(lambda k: small.settle(*design, k, time))(keys)
 
     @jax.jit
     def hits(design: Any, chips: Any, x: jax.Array, y: jax.Array) -> jax.Array:

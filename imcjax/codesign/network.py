@@ -92,12 +92,18 @@ class Network:
         return model(x)
 
     def settle(
-        self, params: nnx.State, bits: jax.Array, ranges: Ranges, hardware: Hardware, key: jax.Array | None
+        self,
+        params: nnx.State,
+        bits: jax.Array,
+        ranges: Ranges,
+        hardware: Hardware,
+        key: jax.Array | None,
+        time: float = 0.0,
     ) -> dict[str, Settled]:
-        """One chip, programmed and read once: what `apply` takes as `chip`."""
+        """One chip, programmed and read once `time` seconds later: what `apply` takes as `chip`."""
         model = self._place(params, bits, ranges, hardware)
         found = layers(model)
-        return {path: operator.settle(matrices(found[path]), key) for path, operator in operators(model).items()}
+        return {path: operator.settle(matrices(found[path]), key, time) for path, operator in operators(model).items()}
 
     def matrices(self, params: nnx.State) -> dict[str, jax.Array]:
         """(groups, n_in, n_out) weights of each layer."""

@@ -38,6 +38,8 @@ RHO = 2.0
 """Weight of the augmented Lagrangian's quadratic term, and the multiplier's step size."""
 MARGIN = 0.99
 """The part of the budget that a design may take before tuning: tuned weights conduct a little more or less."""
+SUSPICIOUS = 0.2
+"""Budgets below this fraction are looked at before the float training, which may take minutes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Task:
     chips: int
     seed: int
     plan: Plan
+
+
+class BudgetError(UserError):
+    """The budget is below the smallest legal design."""
 
 
 class Run:
@@ -94,15 +100,27 @@ class Run:
         graph, _, rest = nnx.split(self.model, nnx.Param, ...)
         count = jax.jit(lambda p, x, y: correct(nnx.merge(graph, p, rest)(x), y).sum())
         batch = 500
-        return sum(int(count(params, split.x[i : i + batch], split.y[i : i + batch])) for i in range(0, len(split), batch)) / len(split)
+        return sum(
+            int(count(params, split.x[i : i + batch], split.y[i : i + batch])) for i in range(0, len(split), batch)
+        ) / len(split)
 
     # --- on hardware -------------------------------------------------------------------------------------------------------
 
-    def place(self, params: nnx.State) -> None:
+    def check_budget(self) -> None:
+        """Refuse a budget that no training can save, before the float training: untrained weights cost about as much.
+
+        Raises:
+          BudgetError: a budget far below the smallest legal design.
+        """
+        if self.task.energy_budget < SUSPICIOUS:
+            _, params, _ = nnx.split(self.model, nnx.Param, ...)
+            Run(self.task, self.stages).place(params, slack=1.5)
+
+    def place(self, params: nnx.State, *, slack: float = 1.0) -> None:
         """Put the float network on hardware: calibrated inputs, costs, reference energy, budget.
 
         Raises:
-          UserError: a budget below the smallest legal design.
+          BudgetError: a budget that is more than a factor `slack` below the smallest legal design.
         """
         plan, task = self.plan, self.task
         converted = convert(self.with_params(params), self.fast)
@@ -116,10 +134,11 @@ class Run:
         self.reference_j = float(self.energy(self.float_params, self.high[None])[0])
         self.budget_j = task.energy_budget * self.reference_j
         smallest = float(self.energy(self.float_params, self.low[None])[0])
-        if smallest > self.budget_j * MARGIN:
-            raise UserError(
+        if smallest > self.budget_j * MARGIN * slack:
+            raise BudgetError(
                 f"--energy-budget {task.energy_budget:g} is {self.budget_j:.3g} J per inference, but the smallest legal design costs "
-                f"{smallest:.3g} J; give at least {np.ceil(1000 * smallest / self.reference_j / MARGIN) / 1000:g}."
+                f"{'about ' if slack > 1 else ''}{smallest:.3g} J; give at least "
+                f"{np.ceil(1000 * smallest / self.reference_j / MARGIN) / 1000:g}."
             )
 
     def with_params(self, params: nnx.State) -> Any:
@@ -261,26 +280,15 @@ class Run:
     # --- judging -----------------------------------------------------------------------------------------------------------
 
     def judge(self, stage: str, design: "Design", chips: int) -> np.ndarray:
-        """(chips, 2) accuracies on validation and test of a design on `chips` chips, through exact wires."""
+        """(chips, 2) accuracies on validation and test, as `score`, with a checkpoint after each group of chips."""
         group = self.plan.judge_chips
-        # All groups have the same size, so that one program serves them; the surplus of the last is cut off.
         groups = -(-chips // group)
-        judge = chip_judge(
-            self.network,
-            design.params,
-            design.bits,
-            design.ranges,
-            self.hardware,
-            key=fold_name(self.key, "judge"),
-            batch=self.plan.judge_batch,
-        )
-        sets = [(self.task.data.validation.x, self.task.data.validation.y), (self.task.data.test.x, self.task.data.test.y)]
+        score = self._scorer(design, 0.0)
 
         def advance(table: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
             table = np.array(table)
             for i in range(first, stop):
-                chosen = np.arange(i * group, (i + 1) * group)
-                table[chosen] = judge(chosen, sets)
+                table[i * group : (i + 1) * group] = score(np.arange(i * group, (i + 1) * group))
             return table, [{"phase": stage, "step": stop, "accuracy": float(table[: stop * group, 0].mean())}]
 
         table = self.stages.run(
@@ -292,6 +300,28 @@ class Run:
             metric=lambda row: f"validation {row['accuracy']:.2%}",
         )
         return table[:chips]
+
+    def score(self, design: "Design", chips: int, *, time: float = 0.0) -> np.ndarray:
+        """(chips, 2) accuracies on validation and test of a design through exact wires, `time` seconds after programming.
+
+        Chips are computed in groups of one size, so that one program serves them; the surplus of the last is cut off.
+        """
+        group, score = self.plan.judge_chips, self._scorer(design, time)
+        return np.concatenate([score(np.arange(i, i + group)) for i in range(0, chips, group)])[:chips]
+
+    def _scorer(self, design: "Design", time: float) -> Callable[[np.ndarray], np.ndarray]:
+        judge = chip_judge(
+            self.network,
+            design.params,
+            design.bits,
+            design.ranges,
+            self.hardware,
+            key=fold_name(self.key, "judge"),
+            batch=self.plan.judge_batch,
+            time=time,
+        )
+        sets = [(self.task.data.validation.x, self.task.data.validation.y), (self.task.data.test.x, self.task.data.test.y)]
+        return lambda numbers: judge(numbers, sets)
 
     # --- the uniform baseline ----------------------------------------------------------------------------------------------
 
@@ -347,6 +377,14 @@ class Run:
         return max(designs, key=lambda pair: pair[0])[1], considered
 
     # --- all of it ---------------------------------------------------------------------------------------------------------
+
+    def finished_design(self, chosen: str) -> "Design":
+        """The design of a finished run, from its checkpoints: nothing is computed anew."""
+        self.place(self.train_float())
+        if chosen == "uniform":
+            return self.uniform()[0]
+        found = self.search()
+        return self._tuned(found.params, self.make_legal(found.params, np.asarray(found.bits), "project"))
 
     def execute(self) -> dict[str, Any]:
         """The whole run; the result as `result.json` holds it."""

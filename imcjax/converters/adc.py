@@ -17,8 +17,8 @@ class Adc:
       share: how many columns take turns at one ADC.
     """
 
-    bits: int | None = static(None, low=2, high=24)
-    share: float = number(8.0, low=1.0, high=4096.0)
+    bits: int | None = static(default=None, low=2, high=24)
+    share: float = number(default=8.0, low=1.0, high=4096.0)
 
     def convert(
         self, currents: Float[Array, "..."], bits: jax.Array | float, current_range: jax.Array | float

@@ -17,9 +17,9 @@ class Dac:
       v_read: voltage of the largest digit, volt.
     """
 
-    input_bits: int | None = static(None, low=1, high=16)
-    bits: int = static(1, low=1, high=16)
-    v_read: float = number(0.2, low=1e-6, high=5.0, unit="V")
+    input_bits: int | None = static(default=None, low=1, high=16)
+    bits: int = static(default=1, low=1, high=16)
+    v_read: float = number(default=0.2, low=1e-6, high=5.0, unit="V")
 
     @property
     def phases(self) -> int:

@@ -29,10 +29,10 @@ class Generic:
       read_sigma: standard deviation of the read noise, as a fraction of the conductance.
     """
 
-    g_min: float = number(1e-6, low=0.0, high=1.0, unit="S")
-    g_max: float = number(100e-6, low=1e-12, high=1.0, unit="S")
-    program_sigma: float = number(0.0, low=0.0, high=1.0)
-    read_sigma: float = number(0.0, low=0.0, high=1.0)
+    g_min: float = number(default=1e-6, low=0.0, high=1.0, unit="S")
+    g_max: float = number(default=100e-6, low=1e-12, high=1.0, unit="S")
+    program_sigma: float = number(default=0.0, low=0.0, high=1.0)
+    read_sigma: float = number(default=0.0, low=0.0, high=1.0)
 
     def program(self, g_target: jax.Array, key: jax.Array | None) -> GenericState:
         """Program devices to `g_target` (...), siemens."""

@@ -51,10 +51,10 @@ class ReramWan2022:
       read_sigma: standard deviation of the short-term read noise, as a fraction of the conductance (about 1 %).
     """
 
-    g_min: float = number(1e-6, low=0.0, high=40e-6, unit="S")
-    g_max: float = number(40e-6, low=1e-9, high=40.00004e-6, unit="S")
-    program_scale: float = number(1.0, low=0.0, high=10.0)
-    read_sigma: float = number(0.01, low=0.0, high=1.0)
+    g_min: float = number(default=1e-6, low=0.0, high=40e-6, unit="S")
+    g_max: float = number(default=40e-6, low=1e-9, high=40.00004e-6, unit="S")
+    program_scale: float = number(default=1.0, low=0.0, high=10.0)
+    read_sigma: float = number(default=0.01, low=0.0, high=1.0)
 
     def program(self, g_target: jax.Array, key: jax.Array | None) -> WanState:
         """Program devices to `g_target` (...), siemens."""

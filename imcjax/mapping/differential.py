@@ -16,8 +16,8 @@ class Differential:
       cell_bits: bits of one cell, k (static): 2^k levels from g_min to g_max.
     """
 
-    weight_bits: int | None = static(None, low=2, high=16)
-    cell_bits: int = static(2, low=1, high=8)
+    weight_bits: int | None = static(default=None, low=2, high=16)
+    cell_bits: int = static(default=2, low=1, high=8)
 
     @property
     def slices(self) -> int:

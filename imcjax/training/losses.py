@@ -6,11 +6,11 @@ import optax
 from jaxtyping import Array, Float, Int
 
 
-def cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, "batch"]) -> Float[Array, ""]:
+def cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Float[Array, ""]:
     """Mean cross-entropy, nat."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def correct(logits: Float[Array, "batch classes"], labels: Int[Array, "batch"]) -> jax.Array:
+def correct(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> jax.Array:
     """(batch,) whether the largest logit is the label's."""
     return jnp.argmax(logits, axis=-1) == labels

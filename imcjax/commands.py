@@ -1,0 +1,211 @@
+"""What the subcommands of `imcjax` do: check the input, run, write the results, print them."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from imcjax import __version__, data, hardware, models, report
+from imcjax.codesign import BudgetError, Run, Task, plan_for
+from imcjax.codesign.chips import spread
+from imcjax.errors import UserError, check_number, nearest
+from imcjax.files import read_json, writable, write_json
+from imcjax.training import Stages, Store
+
+
+if TYPE_CHECKING:
+    from imcjax.cli import Codesign, Evaluate
+
+
+CONFIG, RESULT, CHECKPOINT = "config.json", "result.json", "checkpoint"
+
+
+def codesign(options: "Codesign") -> None:
+    """Run a co-design, or go on with it, or print it again when it is finished.
+
+    Raises:
+      UserError: wrong input, before anything is written.
+    """
+    console = Console()
+    check_number("--energy-budget", options.energy_budget, 1e-6, 1.0)
+    check_number("--chips", options.chips, 1, 100_000, whole=True)
+    check_number("--seed", options.seed, 0, 2**31 - 1, whole=True)
+    technology = find_hardware(options.hardware)
+    if options.model not in models.names():
+        raise UserError(f"There is no model {options.model!r}{nearest(options.model, models.names())}.")
+    dataset = data.load(options.data, options.data_dir)
+    models.build(options.model, dataset.shape, dataset.classes, options.seed)  # refuses samples it cannot take
+    config = {
+        "imcjax": __version__,
+        "data": options.data,
+        "model": options.model,
+        "hardware": hardware.to_dict(technology),
+        "energy_budget": options.energy_budget,
+        "chips": options.chips,
+        "seed": options.seed,
+        "quick": options.quick,
+    }
+    out = options.out or Path("runs") / (
+        f"{options.data}-{options.model}-{technology.name}-s{options.seed}" + ("-quick" if options.quick else "")
+    )
+    fresh = claim(out, config)
+    if (out / RESULT).exists():
+        console.print(f"{out} holds this run, finished; its result:")
+        show(read_json(out / RESULT), out, console)
+        return
+    avoid_wrong_sums()
+    task = Task(
+        data=dataset,
+        model=options.model,
+        hardware=technology,
+        energy_budget=options.energy_budget,
+        chips=options.chips,
+        seed=options.seed,
+        plan=plan_for(options.model, quick=options.quick),
+    )
+    stages = Stages(Store(out / CHECKPOINT))
+    console.print(f"Co-design of {options.model} on {options.data} for {technology.name}, in {out}")
+    try:
+        run = Run(task, stages)
+        run.check_budget()
+        write_json(out / CONFIG, config)
+        result = run.execute() | {"command": command_line(options)}
+    except BudgetError:
+        if fresh:  # found out with the trained weights: take back what this run has written
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+    report.layers_parquet(result, out / "layers.parquet")
+    report.save_plots(result, stages.history, out)
+    report.write_html(result, stages.history, out / "report.html")
+    write_json(out / "history.json", stages.history)
+    write_json(out / RESULT, result)
+    show(result, out, console)
+
+
+def evaluate(options: "Evaluate") -> None:
+    """Judge a finished run's design on chips, and print it.
+
+    Raises:
+      UserError: not a finished run, or wrong numbers.
+    """
+    console = Console()
+    for name in (CONFIG, RESULT):
+        if not (options.run / name).is_file():
+            raise UserError(
+                f"{options.run} is not a finished run: it has no {name}; give the --out folder of `imcjax codesign`."
+            )
+    config, result = read_json(options.run / CONFIG), read_json(options.run / RESULT)
+    chips = config["chips"] if options.chips is None else options.chips
+    check_number("--chips", chips, 1, 100_000, whole=True)
+    check_number("--time", options.time, 0.0, unit="s")
+    technology = hardware.from_dict(config["hardware"])
+    avoid_wrong_sums()
+    task = Task(
+        data=data.load(config["data"], options.data_dir),
+        model=config["model"],
+        hardware=technology,
+        energy_budget=config["energy_budget"],
+        chips=chips,
+        seed=config["seed"],
+        plan=plan_for(config["model"], quick=config["quick"]),
+    )
+    run = Run(task, Stages(Store(options.run / CHECKPOINT), progress=False))
+    design = run.finished_design(result["chosen"])
+    table = run.score(design, chips, time=options.time)
+    shown = Table(title=f"{options.run}: {chips} chips, {options.time:g} s after programming")
+    for title in ("set", "mean", "std", "1 % quantile"):
+        shown.add_column(title)
+    for name, column in zip(("validation", "test"), table.T, strict=True):
+        values = spread(column)
+        shown.add_row(name, f"{values['mean']:.2%}", f"{values['std']:.2%}", f"{values['q01']:.2%}")
+    console.print(shown)
+
+
+def presets() -> None:
+    """Print the hardware presets."""
+    table = Table(title="Hardware presets (files of the same form are read by --hardware FILE)")
+    for title in ("name", "array", "cell", "bits a cell", "widest w/x/ADC", "DAC bits", "columns an ADC", "wire, ohm"):
+        table.add_column(title)
+    for name in hardware.presets():
+        h = hardware.preset(name)
+        table.add_row(
+            name,
+            f"{h.rows} x {h.cols}",
+            h.device.kind,
+            str(h.encoding.cell_bits),
+            f"{h.encoding.weight_bits}/{h.dac.input_bits}/{h.adc.bits}",
+            str(h.dac.bits),
+            f"{h.adc.share:g}",
+            "none" if h.wires is None else f"{h.wires.wordline:g}",
+        )
+    Console().print(table)
+
+
+def find_hardware(name: str) -> hardware.Hardware:
+    """A preset by name, or a file by path.
+
+    Raises:
+      UserError: neither, or a bad file.
+    """
+    if name in hardware.presets():
+        return hardware.preset(name)
+    if Path(name).is_file():
+        return hardware.load(name)
+    raise UserError(f"--hardware {name!r} is neither a preset nor a file{nearest(name, hardware.presets())}.")
+
+
+def claim(out: Path, config: dict[str, Any]) -> bool:
+    """Whether `out` is free for a new run; False where it holds this very run.
+
+    Raises:
+      UserError: it holds something else, or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; give a folder.")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / CONFIG).is_file():
+            raise UserError(f"--out {out} is not empty and holds no run of imcjax; give another folder.")
+        found = read_json(out / CONFIG)
+        if found != config:
+            keys = found.keys() | config.keys() if isinstance(found, dict) else {"everything"}
+            other = sorted(key for key in keys if not isinstance(found, dict) or found.get(key) != config.get(key))
+            raise UserError(f"--out {out} holds a run of other settings ({', '.join(other)} differ); give another folder.")
+        writable(out)
+        return False
+    writable(out)
+    return True
+
+
+def show(result: dict[str, Any], out: Path, console: Console) -> None:
+    """Print a result's tables."""
+    console.print(report.layer_table(result))
+    console.print(report.summary_table(result))
+    console.print(report.headline(result))
+    console.print(f"Report: {out / 'report.html'}")
+
+
+def command_line(options: "Codesign") -> str:
+    """The command that repeats a run, without folders of this machine."""
+    parts = [
+        "imcjax codesign",
+        f"--data {options.data}",
+        f"--model {options.model}",
+        f"--hardware {Path(options.hardware).name}",
+    ]
+    parts += [f"--energy-budget {options.energy_budget:g}", f"--chips {options.chips}", f"--seed {options.seed}"]
+    return " ".join(parts + (["--quick"] if options.quick else []))
+
+
+def avoid_wrong_sums() -> None:
+    """Switch off the fusion with which jax 0.10 computes some reductions wrongly on CPU (jax-ml/jax#39103).
+
+    A command may do that for its own process; a library may not, so it is not done on import.
+    """
+    if jax.__version__.startswith("0.10."):
+        flags = os.environ.get("XLA_FLAGS", "")
+        if "ynn_fusion_type" not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type=-reduce".strip()
