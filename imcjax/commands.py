@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from imcjax import __version__, data, hardware, models, report
-from imcjax.codesign import BudgetError, Run, Task, plan_for
+from imcjax.codesign import BudgetError, Task, check_budget, finished_design, plan_for, score
+from imcjax.codesign import codesign as run_codesign
 from imcjax.codesign.chips import spread
 from imcjax.errors import UserError, check_number, nearest
 from imcjax.files import read_json, writable, write_json
@@ -70,18 +71,18 @@ def codesign(options: "Codesign") -> None:
     stages = Stages(Store(out / CHECKPOINT))
     console.print(f"Co-design of {options.model} on {options.data} for {technology.name}, in {out}")
     try:
-        run = Run(task, stages)
-        run.check_budget()
+        check_budget(task)
         write_json(out / CONFIG, config)
-        result = run.execute() | {"command": command_line(options)}
+        result = run_codesign(task, stages) | {"command": command_line(options)}
     except BudgetError:
         if fresh:  # found out with the trained weights: take back what this run has written
             shutil.rmtree(out, ignore_errors=True)
         raise
+    history = [row for row in stages.history if "loss" in row]  # the steps; what chips reach is in the result
     report.layers_parquet(result, out / "layers.parquet")
-    report.save_plots(result, stages.history, out)
-    report.write_html(result, stages.history, out / "report.html")
-    write_json(out / "history.json", stages.history)
+    report.save_plots(result, history, out)
+    report.write_html(result, history, out / "report.html")
+    write_json(out / "history.json", history)
     write_json(out / RESULT, result)
     show(result, out, console)
 
@@ -113,9 +114,8 @@ def evaluate(options: "Evaluate") -> None:
         seed=config["seed"],
         plan=plan_for(config["model"], quick=config["quick"]),
     )
-    run = Run(task, Stages(Store(options.run / CHECKPOINT), progress=False))
-    design = run.finished_design(result["chosen"])
-    table = run.score(design, chips, time=options.time)
+    problem, design = finished_design(task, Stages(Store(options.run / CHECKPOINT), progress=False), result["chosen"])
+    table = score(problem, design, chips, time=options.time)
     shown = Table(title=f"{options.run}: {chips} chips, {options.time:g} s after programming")
     for title in ("set", "mean", "std", "1 % quantile"):
         shown.add_column(title)

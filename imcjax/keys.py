@@ -5,17 +5,31 @@ Folding makes a draw depend on *what* is drawn and not on what was drawn before:
 """
 
 import zlib
+from typing import overload
 
 import jax
+
 
 Key = jax.Array
 
 
+@overload
+def fold_name(key: Key, name: str) -> Key: ...
+@overload
+def fold_name(key: None, name: str) -> None: ...
+@overload
+def fold_name(key: Key | None, name: str) -> Key | None: ...
 def fold_name(key: Key | None, name: str) -> Key | None:
     """The key of the part called `name` (a layer's path, say). The hash (CRC-32) is the same in every process and version."""
     return None if key is None else jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
+@overload
+def fold_index(key: Key, index: int | jax.Array) -> Key: ...
+@overload
+def fold_index(key: None, index: int | jax.Array) -> None: ...
+@overload
+def fold_index(key: Key | None, index: int | jax.Array) -> Key | None: ...
 def fold_index(key: Key | None, index: int | jax.Array) -> Key | None:
     """The key of part number `index` (a tile, a chip, a training step)."""
     return None if key is None else jax.random.fold_in(key, index)

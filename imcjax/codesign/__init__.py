@@ -2,6 +2,9 @@
 
 from imcjax.codesign.plan import Plan as Plan
 from imcjax.codesign.plan import plan_for as plan_for
-from imcjax.codesign.run import BudgetError as BudgetError
-from imcjax.codesign.run import Run as Run
-from imcjax.codesign.run import Task as Task
+from imcjax.codesign.problem import BudgetError as BudgetError
+from imcjax.codesign.problem import Task as Task
+from imcjax.codesign.run import check_budget as check_budget
+from imcjax.codesign.run import codesign as codesign
+from imcjax.codesign.run import finished_design as finished_design
+from imcjax.codesign.stages import score as score

@@ -43,8 +43,7 @@ class Bill:
             works.append(cost.Work(path, n_in, n_out, groups, recorded[path].positions, signed))
             inputs = jnp.asarray(recorded[path].inputs)  # (samples, groups, n_in)
             settings = Settings(input_range=jnp.max(jnp.abs(inputs)), input_signed=signed)
-            groupwise = [cost.measure(inputs[:, g], settings, hardware).volts_squared for g in range(groups)]
-            activities.append(cost.Activity(jnp.stack(groupwise)))
+            activities.append(cost.measure(inputs, settings, hardware))
         return cls(network, hardware, tuple(works), tuple(activities))
 
     def layers(self, params: nnx.State, bits: jax.Array, *, hard: bool) -> list[cost.Cost]:
@@ -54,7 +53,7 @@ class Bill:
         bits = jnp.round(bits) if hard else bits
         for i, path in enumerate(self.network.paths):
             settings = self.network.settings(i, bits)
-            conductance = jax.vmap(lambda w, s=settings: cost.row_conductance(w, self.hardware, s))(weights[path])
+            conductance = cost.row_conductance(weights[path], self.hardware, settings)
             each = cost.Bits(bits[i, 0], bits[i, 1], bits[i, 2])
             bills.append(cost.layer_cost(self.works[i], each, self.activities[i], conductance, self.hardware, hard=hard))
         return bills

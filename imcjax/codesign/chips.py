@@ -43,12 +43,14 @@ def chip_judge(
 
     @jax.jit
     def settle(design: Any, numbers: jax.Array) -> Any:
+        params, widths, kept, hardware = design
         keys = jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(numbers)
-        return jax.vmap(lambda k: small.settle(*design, k, time))(keys)
+        return jax.vmap(lambda k: small.settle(params, widths, kept, hardware, k, time))(keys)
 
     @jax.jit
     def hits(design: Any, chips: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        logits = jax.vmap(lambda chip: small.apply(*design, x, chip=chip))(chips)
+        params, widths, kept, hardware = design
+        logits = jax.vmap(lambda chip: small.apply(params, widths, kept, hardware, x, chip=chip))(chips)
         return jax.vmap(correct, in_axes=(0, None))(logits, y).sum(axis=-1)
 
     def judge(numbers: np.ndarray, sets: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

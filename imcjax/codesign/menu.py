@@ -37,7 +37,8 @@ def require_legal(bits: np.ndarray, signed: Sequence[bool], hardware: Hardware) 
         layer, kind = np.argwhere(wrong)[0]
         name = ("weight", "input", "ADC")[kind]
         raise UserError(
-            f"Layer {layer} has {bits[layer, kind]:g} {name} bits; give a whole number from {low[layer, kind]:g} to {high[layer, kind]:g}."
+            f"Layer {layer} has {bits[layer, kind]:g} {name} bits; give a whole number from {low[layer, kind]:g} to "
+            f"{high[layer, kind]:g}."
         )
 
 

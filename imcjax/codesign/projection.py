@@ -71,7 +71,7 @@ def _cheaper(bits: np.ndarray, low: np.ndarray, high: np.ndarray, energy: Measur
     found = []
     for place in np.ndindex(bits.shape):
         moves = []
-        for width in np.arange(bits[place] - 1, low[place] - 1, -1):
+        for width in np.arange(float(bits[place]) - 1, float(low[place]) - 1, -1):
             moved = bits.copy()
             moved[place] = width
             moves.append(moved)

@@ -64,8 +64,8 @@ def float_chunk(model: Any, optimizer: optax.GradientTransformation) -> Callable
 
     def run(state: FloatState, x: jax.Array, y: jax.Array) -> tuple[FloatState, jax.Array]:
         losses = []
-        for batch in zip(x, y, strict=True):
-            state, value = one(state, batch)
+        for i in range(len(x)):
+            state, value = one(state, (x[i], y[i]))
             losses.append(value)
         return state, jnp.stack(losses)
 
@@ -119,21 +119,23 @@ def search_chunk(
 
 
 def tune_chunk(network: Network, hardware: Hardware, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
-    """A compiled function (state, bits, key, steps, x, y) -> (state, losses): weights and ranges learn, every step a new chip."""
+    """A compiled function (state, bits, key, steps, x, y) -> (state, losses): weights and ranges learn on ever new chips."""
     frozen = jax.tree.map(jnp.asarray, hardware)
 
     def objective(moved: tuple[Any, Any], bits: jax.Array, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
         params, log_ranges = moved
         return cross_entropy(network.apply(params, bits, jax.tree.map(jnp.exp, log_ranges), frozen, x, key=key), y)
 
+    gradient: Any = jax.value_and_grad(objective)
+
     def step(carry: Any, batch: Any) -> Any:
         state, bits, key = carry
         number, x, y = batch
         moved = (state.params, state.log_ranges)
-        loss, grads = jax.value_and_grad(objective)(moved, bits, x, y, fold_index(key, number))
+        loss, grads = gradient(moved, bits, x, y, fold_index(key, number))
         updates, moments = optimizer.update(grads, state.moments, moved)
-        params, log_ranges = optax.apply_updates(moved, updates)
-        return (TuneState(params, log_ranges, moments), bits, key), loss
+        moved = jax.tree.map(lambda value, update: value + update, moved, updates)
+        return (TuneState(*moved, moments), bits, key), loss
 
     def run(state: TuneState, bits: jax.Array, key: jax.Array, numbers: jax.Array, x: jax.Array, y: jax.Array) -> Any:
         carry, losses = lax.scan(step, (state, bits, key), (numbers, x, y))

@@ -68,8 +68,8 @@ class Stages:
                 for row in new:
                     if row.get("loss") is not None and not row["loss"] < float("inf"):
                         raise UserError(
-                            f"The loss became {row['loss']} in stage {name!r}, step {row.get('step')}; the checkpoint of step {done} "
-                            "is kept. Start again with another --seed or a larger --energy-budget."
+                            f"The loss became {row['loss']} in stage {name!r}, step {row.get('step')}; the checkpoint of step "
+                            f"{done} is kept. Start again with another --seed or a larger --energy-budget."
                         )
                 rows, done, spent = rows + new, stop, spent + time.perf_counter() - began
                 self.store.save(name, done, state, {"rows": rows, "seconds": spent})

@@ -1,0 +1,154 @@
+"""What is to be co-designed, and the quantities that every part of a run asks for."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from imcjax import data, models
+from imcjax.codesign import menu
+from imcjax.codesign.bill import Bill
+from imcjax.codesign.network import Network, Ranges
+from imcjax.codesign.plan import Plan
+from imcjax.errors import UserError
+from imcjax.fast_random import fast_key
+from imcjax.hardware import Hardware
+from imcjax.keys import fold_name
+from imcjax.nn import calibrate, convert, record_inputs
+from imcjax.training import batch_indices, correct, cross_entropy
+
+
+MARGIN = 0.99
+"""The part of the budget that a design may take before tuning: tuned weights conduct a little more or less."""
+
+
+class BudgetError(UserError):
+    """The budget is below the smallest legal design."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What the user asks for; the budget is a fraction of the energy of the widest uniform design."""
+
+    data: data.Dataset
+    model: str
+    hardware: Hardware
+    energy_budget: float
+    chips: int
+    seed: int
+    plan: Plan
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Design:
+    """A finished network on hardware: parameters, whole bit-widths (layers, 3), static ranges."""
+
+    params: nnx.State
+    bits: np.ndarray
+    ranges: Ranges
+
+
+class FloatProblem:
+    """The network without hardware, and the data.
+
+    Attributes:
+      task: what was asked for.
+      key: of everything random.
+      train_x, train_y: the training set.
+      graph, start, rest: the float model, split.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.key = fast_key(task.seed)
+        self.train_x, self.train_y = jnp.asarray(task.data.train.x), jnp.asarray(task.data.train.y)
+        self.model = models.build(task.model, task.data.shape, task.data.classes, task.seed)
+        self.graph, self.start, self.rest = nnx.split(self.model, nnx.Param, ...)
+
+    def batches(self, stage: str, batch: int, first: int, stop: int) -> tuple[jax.Array, jax.Array]:
+        """(steps, batch, ...) training inputs and labels of the steps [first, stop) of a stage."""
+        seed = int(np.random.SeedSequence([self.task.seed, *stage.encode()]).generate_state(1)[0])
+        chosen = batch_indices(len(self.train_x), batch, first, stop, seed=seed)
+        return self.train_x[chosen], self.train_y[chosen]
+
+    def accuracy(self, params: nnx.State, split: data.Split, batch: int = 500) -> float:
+        """Accuracy of the network without hardware."""
+        count = jax.jit(lambda p, x, y: correct(nnx.merge(self.graph, p, self.rest)(x), y).sum())
+        hits = [int(count(params, split.x[i : i + batch], split.y[i : i + batch])) for i in range(0, len(split), batch)]
+        return sum(hits) / len(split)
+
+
+class Problem(FloatProblem):
+    """The network on hardware: calibrated inputs, frozen input statistics, costs, the budget in joule.
+
+    Attributes:
+      hardware, fast: the technology, with exact and with approximate wires.
+      network: the converted model.
+      params: the float network's parameters, as the network takes them.
+      inputs: (samples, groups, n_in) calibration inputs of each layer.
+      bill: costs of designs.
+      low, high: (layers, 3) legal bit-widths.
+      reference_j, budget_j: energy of the widest uniform design, and the bound.
+    """
+
+    def __init__(self, task: Task, params: nnx.State, *, slack: float = 1.0):
+        """Put trained (or untrained) parameters on hardware.
+
+        Raises:
+          BudgetError: a budget more than a factor `slack` below the smallest legal design.
+        """
+        super().__init__(task)
+        self.hardware = task.hardware
+        self.fast = task.hardware if task.hardware.wires is None else task.hardware.replace(solver="pade")
+        converted = convert(nnx.merge(self.graph, params, self.rest, copy=True), self.fast)
+        sample = self.train_x[: task.plan.calibration]
+        calibrate(converted, [sample])
+        self.network, self.params = Network.of(converted)
+        recorded = record_inputs(converted, [sample])
+        self.inputs = {path: jnp.asarray(seen.inputs) for path, seen in recorded.items()}
+        self.bill = Bill.of(self.network, self.params, recorded, self.hardware)
+        self.low, self.high = menu.bounds(self.network.signed, self.hardware)
+        self.reference_j = float(self.energy(self.params, self.high[None])[0])
+        self.budget_j = task.energy_budget * self.reference_j
+        smallest_j = float(self.energy(self.params, self.low[None])[0])
+        if smallest_j > self.budget_j * MARGIN * slack:
+            least = np.ceil(1000 * smallest_j / self.reference_j / MARGIN) / 1000
+            raise BudgetError(
+                f"--energy-budget {task.energy_budget:g} is {self.budget_j:.3g} J per inference, but the smallest legal design "
+                f"costs {'about ' if slack > 1 else ''}{smallest_j:.3g} J; give at least {least:g}."
+            )
+
+    def energy(self, params: nnx.State, designs: np.ndarray) -> np.ndarray:
+        """Exact joule per inference of designs (designs, layers, 3), their bit-widths rounded."""
+        return np.array([float(self._energy(params, jnp.asarray(bits))) for bits in designs])
+
+    def losses(self, params: nnx.State, designs: np.ndarray, x: jax.Array, y: jax.Array) -> np.ndarray:
+        """Cross-entropies of designs (designs, layers, 3) on one chip, ranges chosen anew for each."""
+        return np.array([float(self._loss(params, jnp.asarray(bits), x, y)) for bits in designs])
+
+    @cached_property
+    def find_ranges(self) -> Callable[..., Ranges]:
+        """(params, bits) -> ranges of least squared error."""
+        return jax.jit(lambda params, bits: self.network.find_ranges(params, bits, self.inputs, self.fast))
+
+    @cached_property
+    def _energy(self) -> Callable[..., jax.Array]:
+        return jax.jit(lambda params, bits: self.bill.energy(params, bits, hard=True))
+
+    @cached_property
+    def _loss(self) -> Callable[..., jax.Array]:
+        key = fold_name(self.key, "probe")
+
+        def loss(params: nnx.State, bits: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+            ranges = self.network.find_ranges(params, bits, self.inputs, self.fast)
+            return cross_entropy(self.network.apply(params, bits, ranges, self.fast, x, key=key), y)
+
+        return jax.jit(loss)
+
+    def named(self, bits: np.ndarray) -> dict[str, list[float]]:
+        """Bit-widths by layer, for the history."""
+        return {path: [round(float(b), 3) for b in row] for path, row in zip(self.network.paths, bits, strict=True)}
