@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import jax.core
 import numpy as np
 
 
@@ -67,6 +68,8 @@ def check_record(instance: Any, path: str) -> None:
             check_record(value, name)
         elif value is None and field.default is None:
             continue
+        elif value is None and "low" in field.metadata:
+            raise UserError(f"{name} is None, but this number cannot be absent; leave it out for {field.default!r}.")
         elif "low" in field.metadata and not isinstance(value, str | bool):
             limits, whole = field.metadata, field.metadata.get("static", False)
             check_number(name, value, limits["low"], limits["high"], unit=limits["unit"], whole=whole)

@@ -42,7 +42,7 @@ def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.key_data(jax.random.split(_threefry(key), shape))
 
 
-def _fold_in(key: jax.Array, data: jax.Array) -> jax.Array:
+def _fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
     return jax.random.key_data(jax.random.fold_in(_threefry(key), data))
 
 

@@ -146,7 +146,7 @@ def from_dict(table: dict[str, Any]) -> Hardware:
     return _build(Hardware, table, "hardware")
 
 
-def _build(cls: type, table: Any, path: str) -> Any:
+def _build(cls: Any, table: Any, path: str) -> Any:
     if not isinstance(table, dict):
         raise UserError(f"{path} is {table!r}; give a table of fields.")
     table = dict(table)

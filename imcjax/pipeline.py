@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from imcjax import crossbar, mapping
@@ -22,7 +23,7 @@ from imcjax.errors import UserError, concrete
 from imcjax.hardware import Hardware, check
 from imcjax.keys import fold_name
 from imcjax.pytree import record, static
-from imcjax.quantize import quantize
+from imcjax.quantize import clip_through, quantize
 from imcjax.settings import Settings, complete, magnitude_bits
 
 
@@ -97,7 +98,7 @@ def program(
     """
     check(hardware)
     settings = complete(settings, hardware)
-    _check_array("w", w, dims=2)
+    w = _as_array("w", w, dims=2)
     digits, step, place = weight_digits(w, hardware, settings)
     tiles = tiling(w.shape, hardware).cut(digits)  # (S, T, C, r, c)
     targets = hardware.encoding.encode(tiles, hardware.device.g_min, hardware.device.g_max)  # (S, 2, T, C, r, c)
@@ -128,6 +129,7 @@ def settle(
     programmed: Programmed, hardware: Hardware, *, key: jax.Array | None = None, time: jax.Array | float = 0.0
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
+    check(hardware)
     g = hardware.device.read(programmed.state, key, time)  # (S, 2, T, C, r, c)
     s = g if hardware.wires is None else crossbar.transfer_matrix(g, hardware.wires, solver=hardware.solver)
     pairs = s[:, 0] - s[:, 1]
@@ -144,29 +146,31 @@ def multiply(
     Raises:
       UserError: shapes that do not fit, hardware or settings out of range.
     """
+    check(hardware)
     settings = complete(settings, hardware)
     currents, scale, place = column_currents(settled, x, hardware, settings)  # (T, P, B, S, N)
     sums = convert(currents, hardware, settings, rows=settled.matrix.shape[1])
-    y = jnp.einsum("tpbsn,p,s->bn", sums, place, settled.slice_weights) * (scale * settled.weight_step)
-    return y.reshape(*x.shape[:-1], y.shape[-1])
+    # Highest precision: accelerators round the factors of a product to 8 or 11 bits otherwise.
+    y = jnp.einsum("tpbsn,p,s->bn", sums, place, settled.slice_weights, precision=lax.Precision.HIGHEST)
+    return (y * (scale * settled.weight_step)).reshape(*np.shape(x)[:-1], y.shape[-1])
 
 
 def column_currents(
     settled: Settled, x: Float[Array, "... n_in"], hardware: Hardware, settings: Settings
-) -> tuple[Float[Array, "T P B S N"], jax.Array, Float[Array, "P"]]:
+) -> tuple[Float[Array, "T P B S N"], jax.Array, Float[Array, " P"]]:
     """Differential column currents before conversion, ampere; the value of one unit of current; the phases' place values.
 
     The value is that of one ampere in input codes times weight codes, so that outputs are sum(currents) * value * weight_step.
     """
-    _check_array("x", x)
-    if x.shape[-1] != settled.n_in:
+    x = _as_array("x", x)
+    if x.shape[-1:] != (settled.n_in,):
         raise UserError(f"x has shape {x.shape}; its last axis must have the {settled.n_in} inputs of the programmed weights.")
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
     rows = jnp.moveaxis(digits, 0, 1).reshape(-1, settled.n_in)  # (B * P, n_in)
     layout = tiling((settled.n_in, settled.matrix.shape[-1]), hardware)
     volts = jnp.moveaxis(hardware.dac.voltages(layout.cut_rows(rows)), 1, 0)  # (T, B * P, r)
     tiles, r, slices, n = settled.matrix.shape
-    currents = jnp.matmul(volts, settled.matrix.reshape(tiles, r, slices * n))
+    currents = jnp.matmul(volts, settled.matrix.reshape(tiles, r, slices * n), precision=lax.Precision.HIGHEST)
     currents = currents.reshape(tiles, -1, len(digits), slices, n)
     return jnp.moveaxis(currents, 2, 1), step / unit_current(hardware), place
 
@@ -184,28 +188,30 @@ def convert(currents: Float[Array, "T P B S N"], hardware: Hardware, settings: S
 
 def weight_digits(
     w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings
-) -> tuple[Float[Array, "S n_in n_out"], jax.Array, Float[Array, "S"]]:
+) -> tuple[Float[Array, "S n_in n_out"], jax.Array, Float[Array, " S"]]:
     """Signed digits of the weights, the value of one code, and the slices' place values (zero for slices not in use)."""
     limit = jnp.max(jnp.abs(w)) if settings.weight_range is None else settings.weight_range
     if settings.weight_bits is None:
         step = jnp.where(limit > 0, limit, 1).astype(w.dtype)
-        return jnp.clip(w / step, -1, 1)[None], step, jnp.ones(1, w.dtype)
+        return (clip_through(w, -limit, limit) / step)[None], step, jnp.ones(1, w.dtype)
     codes, step = quantize(w, limit, settings.weight_bits)
-    used = mapping.slices.in_use(settings.weight_bits - 1, hardware.encoding.cell_bits)
+    used = mapping.slices.in_use(jnp.round(settings.weight_bits) - 1, hardware.encoding.cell_bits)
+    assert settings.slices is not None  # `complete` filled it in
     digits = mapping.slices.split(codes, settings.slices, hardware.encoding.cell_bits, used)
     return digits, step, mapping.slices.weights(settings.slices, hardware.encoding.cell_bits, used, w.dtype)
 
 
 def input_digits(
     x: Float[Array, "B n_in"], hardware: Hardware, settings: Settings
-) -> tuple[Float[Array, "P B n_in"], jax.Array, Float[Array, "P"]]:
+) -> tuple[Float[Array, "P B n_in"], jax.Array, Float[Array, " P"]]:
     """Signed digits of the inputs, the value of one code, and the phases' place values (zero for phases not in use)."""
     limit = jnp.max(jnp.abs(x)) if settings.input_range is None else jnp.asarray(settings.input_range, x.dtype)
     if settings.input_bits is None:
         step = jnp.where(limit > 0, limit, 1)
-        return jnp.clip(x / step, -1, 1)[None], step, jnp.ones(1, x.dtype)
+        return (clip_through(x, -limit, limit) / step)[None], step, jnp.ones(1, x.dtype)
     codes, step = quantize(x, limit, settings.input_bits, signed=settings.input_signed)
-    bits = magnitude_bits(settings.input_bits, signed=settings.input_signed)
+    bits = magnitude_bits(jnp.round(settings.input_bits), signed=settings.input_signed)
+    assert settings.phases is not None
     used = mapping.slices.in_use(bits, hardware.dac.bits)
     digits = mapping.slices.split(codes, settings.phases, hardware.dac.bits, used)
     return digits, step, mapping.slices.weights(settings.phases, hardware.dac.bits, used, x.dtype)
@@ -222,9 +228,12 @@ def tiling(shape: tuple[int, ...], hardware: Hardware) -> mapping.Tiling:
     return mapping.Tiling(shape[0], shape[1], hardware.rows, hardware.cols)
 
 
-def _check_array(name: str, value: jax.Array, dims: int | None = None) -> None:
-    if dims is not None and value.ndim != dims:
-        raise UserError(f"{name} has shape {value.shape}; give {dims} axes.")
-    known = concrete(value)
+def _as_array(name: str, value: Any, dims: int | None = None) -> jax.Array:
+    """`value`, a NumPy array of any precision or whole numbers too, as a floating-point array of JAX's."""
+    array = jnp.asarray(value)
+    if dims is not None and array.ndim != dims:
+        raise UserError(f"{name} has shape {array.shape}; give {dims} axes.")
+    known = concrete(array)
     if known is not None and not np.isfinite(known).all():
         raise UserError(f"{name} holds NaN or infinite values; give finite numbers.")
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)

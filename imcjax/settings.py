@@ -4,9 +4,11 @@ import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 
-from imcjax.errors import UserError, check_number
+from imcjax.errors import UserError, check_number, concrete
 from imcjax.hardware import Hardware
+from imcjax.mapping import slices
 from imcjax.pytree import number, record, static
 
 
@@ -65,9 +67,25 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
             check_number(f"settings.{name}", bits, least, most, unit="bits")
     for name, unit in (("weight_range", ""), ("input_range", ""), ("adc_range", "A")):
         check_number(f"settings.{name}", getattr(settings, name), 0.0, unit=unit)
-    filled["slices"] = hardware.encoding.slices if settings.slices is None else settings.slices
-    filled["phases"] = hardware.dac.phases if settings.phases is None else settings.phases
-    return settings.replace(**filled)
+    for name, all_of_them in (("slices", hardware.encoding.slices), ("phases", hardware.dac.phases)):
+        check_number(f"settings.{name}", getattr(settings, name), 1, all_of_them, whole=True)
+        filled[name] = all_of_them if getattr(settings, name) is None else getattr(settings, name)
+    settings = settings.replace(**filled)
+    _check_counts(settings, hardware)
+    return settings
+
+
+def _check_counts(settings: Settings, hardware: Hardware) -> None:
+    """Refuse fewer slices or phases than known bit-widths take: the digits left out would be missing from the result."""
+    bits = {
+        "slices": ("weight_bits", True, hardware.encoding.cell_bits),
+        "phases": ("input_bits", settings.input_signed, hardware.dac.bits),
+    }
+    for name, (width, with_sign, digit_bits) in bits.items():
+        known, count = concrete(getattr(settings, width)), getattr(settings, name)
+        needed = 1 if known is None else slices.count(int(np.round(known).max()) - with_sign, digit_bits)
+        if count < needed:
+            raise UserError(f"settings.{name} is {count}, but {known!s} {width} take {needed}; give at least {needed}.")
 
 
 def magnitude_bits(input_bits: jax.Array | float, *, signed: bool) -> jax.Array | float:

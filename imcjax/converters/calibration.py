@@ -11,11 +11,11 @@ CANDIDATES = 24
 
 
 def best_range(
-    values: Float[Array, "n"],
+    values: Float[Array, " n"],
     bits: jax.Array | float,
     *,
     signed: bool = True,
-    weights: Float[Array, "n"] | None = None,
+    weights: Float[Array, " n"] | None = None,
     fallback: jax.Array | float = 1.0,
 ) -> Float[Array, ""]:
     """The range with the least mean squared error among `CANDIDATES` fractions, down to 1/16, of the largest magnitude.

@@ -41,8 +41,8 @@ class ReramWan2022:
     """RRAM of the NeuRRAM chip: target-dependent spread that widens over two days (relaxation), mean unchanged.
 
     A device keeps its deviate: g(t) = max(0, g_target + program_scale * sigma(r, t) * N), sigma interpolated in log t between
-    the measured times. Up to 1 s after programming the spread is that of 1 s; beyond 2 days a concrete time is refused and a
-    traced one gives NaN.
+    the measured times. Up to 1 s after programming the spread is that of 1 s; before 0 and beyond 2 days a concrete time is
+    refused and a traced one gives NaN.
 
     Attributes:
       g_min: lowest conductance, siemens.
@@ -71,20 +71,21 @@ class ReramWan2022:
         known = concrete(time)
         if known is not None and ((known < 0) | (known > TIMES_S[-1])).any():
             raise UserError(
-                f"Device reram_wan2022 was measured from 0 to {TIMES_S[-1]:g} s (2 days) after programming, time is {known!s} s; "
-                "choose a time in that range."
+                f"Device reram_wan2022 was measured from 0 to {TIMES_S[-1]:g} s (2 days) after programming, "
+                f"time is {known!s} s; choose a time in that range."
             )
         spread = self.program_scale * spread_siemens(state.g_target, time)
-        g = jnp.maximum(state.g_target + spread * state.deviate, 0)
+        g = state.g_target + spread * state.deviate
+        g = jnp.where(g < 0, 0, g)  # not maximum, which halves the gradient of a cell that is exactly at zero
         if key is not None:
-            g = jnp.maximum(g * (1 + self.read_sigma * jax.random.normal(key, g.shape, g.dtype)), 0)
+            g = g * jnp.maximum(1 + self.read_sigma * jax.random.normal(key, g.shape, g.dtype), 0)
         return g
 
 
 def spread_siemens(g_target: jax.Array, time: jax.Array | float) -> jax.Array:
-    """(...) standard deviation around the target (...), siemens, `time` seconds after programming; NaN beyond 2 days."""
+    """(...) standard deviation around the target (...), siemens, at `time` seconds; NaN before 0 and beyond 2 days."""
     array = jnp if concrete(time) is None else np  # a known time leaves plain constants in the program
-    log_time = array.log(array.maximum(time, TIMES_S[0]))
+    log_time = array.log(array.where(array.asarray(time) < 0, array.nan, array.maximum(time, TIMES_S[0])))
     coefficients = [array.interp(log_time, np.log(TIMES_S), row, right=np.nan) for row in SIGMA_US.T]
     r = g_target / G_REFERENCE
     sigma = jnp.zeros_like(r)

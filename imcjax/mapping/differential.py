@@ -1,4 +1,4 @@
-"""Differential encoding: a signed digit as the difference of two cells, of which at least one stays at the lowest conductance."""
+"""Differential encoding: a signed digit as the difference of two cells, at least one of them at the lowest conductance."""
 
 import jax
 import jax.numpy as jnp

@@ -44,7 +44,7 @@ def split(codes: Float[Array, "..."], digits: int, digit_bits: int, used: jax.Ar
     return jnp.stack(parts)
 
 
-def weights(digits: int, digit_bits: int, used: jax.Array, dtype: jnp.dtype) -> Float[Array, "digits"]:
+def weights(digits: int, digit_bits: int, used: jax.Array, dtype: jnp.dtype) -> Float[Array, " digits"]:
     """(S,) the place value 2^(k s) of each digit, zero for those not in use: no noise, no conversion comes from them."""
     place = jnp.arange(digits)
     return jnp.where(place < used, jnp.exp2(place * float(digit_bits)), 0.0).astype(dtype)

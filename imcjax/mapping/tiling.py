@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """How an (n_in, n_out) matrix lies on arrays of at most `rows` x `cols` cells: even partition, the remainder in the last tile.
+    """How an (n_in, n_out) matrix lies on arrays of at most `rows` x `cols` cells: even partition, the rest in the last tile.
 
     Cells beyond a tile's rows and columns are switched off (1T1R), which makes the array electrically as small as the tile; the
     few cells that pad the last tile stay at the conductance of weight zero.

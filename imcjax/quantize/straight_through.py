@@ -25,5 +25,5 @@ def ceil_through(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def clip_through(x: jax.Array, low: jax.Array | float, high: jax.Array | float) -> jax.Array:
-    """`x` held to [low, high]. Inside, ends included, the gradient goes to `x`; outside, to the end that was met, not to `x`."""
+    """`x` held to [low, high]. Inside, ends included, the gradient goes to `x`; outside, to the end that was met."""
     return jnp.where(x < low, low, jnp.where(x > high, high, x))

@@ -24,7 +24,7 @@ def quantize(
 
     Args:
       x: (...) the numbers to quantize.
-      value_range: the largest representable magnitude, in units of x; broadcasts against x. A range of zero gives codes of zero.
+      value_range: the largest representable magnitude, in units of x; broadcasts against x. A range of 0 gives codes of 0.
       bits: bit-width; rounded to a whole number in the forward pass, the gradient passes straight through. At least 2 if
         signed (one bit would leave the zero code alone), at least 1 if unsigned.
       signed: codes in [-(2^(b-1) - 1), 2^(b-1) - 1], else in [0, 2^b - 1].
@@ -35,5 +35,6 @@ def quantize(
     top = largest_code(round_through(jnp.asarray(bits, dtype=float)), signed=signed).astype(x.dtype)
     value_range = jnp.asarray(value_range, x.dtype)
     nonzero = jnp.where(value_range > 0, value_range, 1)
-    scaled = jnp.where(value_range > 0, x * (top / nonzero), 0)
-    return round_through(clip_through(scaled, -top if signed else jnp.zeros_like(top), top)), value_range / top
+    # Clipped before scaling: x at the very end of the range counts as inside, whatever the rounding of the quotient.
+    clipped = clip_through(x, -value_range if signed else jnp.zeros_like(value_range), value_range)
+    return round_through(jnp.where(value_range > 0, clipped / nonzero * top, 0)), value_range / top
