@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from imcjax.codesign import menu
+from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 
 
@@ -25,12 +26,10 @@ def project(
     loss: Measure,
     budget_j: float,
     *,
-    exchanges: int = 4,
+    exchanges: int = 2,
     tell: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> np.ndarray:
     """A legal design whose energy is at most `budget_j`.
-
-    The budget must be at least the energy of the smallest legal design.
 
     Args:
       bits: (layers, 3) real widths.
@@ -44,18 +43,27 @@ def project(
 
     Returns:
       (layers, 3) whole widths.
+
+    Raises:
+      UserError: the budget is below the smallest legal design.
     """
     low, high = menu.bounds(signed, hardware)
     bits = np.clip(np.round(bits), low, high)
-    cost = float(energy(bits[None])[0])
+    cost, here = float(energy(bits[None])[0]), float(loss(bits[None])[0])
     while cost > budget_j:
         moves = _cheaper(bits, low, high, energy, cost)
-        losses, costs = loss(moves), energy(moves)
-        here = float(loss(bits[None])[0])
-        best = int(np.argmin((losses - here) / (cost - costs)))
-        bits, cost = moves[best], float(costs[best])
-        tell({"bits": bits, "energy_j": cost, "loss": float(losses[best])})
-    here = float(loss(bits[None])[0])
+        if not len(moves):  # the weights may have come to conduct more since the budget was checked
+            raise UserError(
+                f"With the weights as trained, the smallest legal design costs {cost:.3g} J per inference, and {budget_j:.3g} J "
+                "may be spent; give a larger --energy-budget."
+            )
+        saved = cost - energy(moves)
+        order = np.argsort((loss(moves) - here) / saved)
+        # Measuring is dear: take the best cuts together, up to half of what is too much, before measuring anew.
+        count = 1 + int(np.searchsorted(np.cumsum(saved[order]), (cost - budget_j) / 2))
+        bits = bits + (moves[order[:count]] - bits).sum(axis=0)
+        cost, here = float(energy(bits[None])[0]), float(loss(bits[None])[0])
+        tell({"bits": bits, "energy_j": cost, "loss": here})
     bits, cost, here = _spend(bits, low, high, energy, loss, budget_j, cost, here, tell)
     for _ in range(exchanges):
         better = _exchange(bits, low, high, energy, loss, budget_j, cost, here)
@@ -63,6 +71,8 @@ def project(
             break
         bits, cost, here = better
         tell({"bits": bits, "energy_j": cost, "loss": here})
+        # An exchange may leave slack.
+        bits, cost, here = _spend(bits, low, high, energy, loss, budget_j, cost, here, tell)
     return bits
 
 
