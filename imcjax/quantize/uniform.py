@@ -34,7 +34,9 @@ def quantize(
     """
     top = largest_code(round_through(jnp.asarray(bits, dtype=float)), signed=signed).astype(x.dtype)
     value_range = jnp.asarray(value_range, x.dtype)
-    nonzero = jnp.where(value_range > 0, value_range, 1)
+    # A range of 0, or one so small that its codes per unit overflow, has no codes but 0.
+    nonzero = value_range > top * jnp.finfo(x.dtype).tiny
+    codes_per_unit = top / jnp.where(nonzero, value_range, 1)
     # Clipped before scaling: x at the very end of the range counts as inside, whatever the rounding of the quotient.
     clipped = clip_through(x, -value_range if signed else jnp.zeros_like(value_range), value_range)
-    return round_through(jnp.where(value_range > 0, clipped / nonzero * top, 0)), value_range / top
+    return round_through(jnp.where(nonzero, clipped * codes_per_unit, 0)), value_range / top
