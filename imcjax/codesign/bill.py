@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from imcjax import cost
-from imcjax.codesign.network import Network
+from imcjax.codesign.network import Network, Ranges
 from imcjax.hardware import Hardware
 from imcjax.nn.calibrate import Recorded
+from imcjax.ranges import weight_range
 from imcjax.settings import Settings
 
 
@@ -46,18 +47,22 @@ class Bill:
             activities.append(cost.measure(inputs, settings, hardware))
         return cls(network, hardware, tuple(works), tuple(activities))
 
-    def layers(self, params: nnx.State, bits: jax.Array, *, hard: bool) -> list[cost.Cost]:
-        """The cost of each layer at bit-widths (layers, 3); `hard` counts whole slices and phases, as the chip would."""
+    def layers(self, params: nnx.State, bits: jax.Array, *, hard: bool, ranges: Ranges | None = None) -> list[cost.Cost]:
+        """The cost of each layer at bit-widths (layers, 3); `hard` counts whole slices and phases, as the chip would.
+
+        How much the cells conduct depends on the weight ranges: the design's, or without them those of least squared error.
+        """
         weights = self.network.matrices(params)
         bills = []
         bits = jnp.round(bits) if hard else bits
         for i, path in enumerate(self.network.paths):
-            settings = self.network.settings(i, bits)
+            limit = weight_range(weights[path], bits[i, 0]) if ranges is None else ranges[path]["weight_range"]
+            settings = self.network.settings(i, bits).replace(weight_range=limit)
             conductance = cost.row_conductance(weights[path], self.hardware, settings)
             each = cost.Bits(bits[i, 0], bits[i, 1], bits[i, 2])
             bills.append(cost.layer_cost(self.works[i], each, self.activities[i], conductance, self.hardware, hard=hard))
         return bills
 
-    def energy(self, params: nnx.State, bits: jax.Array, *, hard: bool) -> jax.Array:
+    def energy(self, params: nnx.State, bits: jax.Array, *, hard: bool, ranges: Ranges | None = None) -> jax.Array:
         """Joule per inference."""
-        return sum((each.energy_j for each in self.layers(params, bits, hard=hard)), jnp.zeros(()))
+        return sum((each.energy_j for each in self.layers(params, bits, hard=hard, ranges=ranges)), jnp.zeros(()))

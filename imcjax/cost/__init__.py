@@ -9,6 +9,9 @@ from imcjax.cost import scaling as scaling
 from imcjax.cost.activity import Activity as Activity
 from imcjax.cost.activity import measure as measure
 from imcjax.cost.activity import row_conductance as row_conductance
+from imcjax.cost.estimate import Estimate as Estimate
+from imcjax.cost.estimate import LayerEstimate as LayerEstimate
+from imcjax.cost.estimate import estimate as estimate
 from imcjax.cost.layer import Cost as Cost
 from imcjax.cost.layer import conversions as conversions
 from imcjax.cost.layer import counts as counts

@@ -49,12 +49,12 @@ def between(table: Float[Array, "bits_max ..."], bits: jax.Array | float) -> Flo
     return 0.5 * total
 
 
-def measure(x: Float[Array, "samples n_in"], settings: Settings, hardware: Hardware) -> Activity:
+def measure(x: Float[Array, "samples *groups n_in"], settings: Settings, hardware: Hardware) -> Activity:
     """The activity of input vectors as the DACs of the hardware send them.
 
     Args:
-      x: (samples, n_in) inputs, any unit.
-      settings: the layer's; its input width is not used, all are measured. Its input range None takes max|x|.
+      x: (samples, n_in) inputs, any unit, or (samples, groups, n_in).
+      settings: the layer's; its input width is not used, all are measured. Its input range None takes max|x|, of each group.
       hardware: the DAC.
 
     Raises:
@@ -63,8 +63,10 @@ def measure(x: Float[Array, "samples n_in"], settings: Settings, hardware: Hardw
     most = hardware.dac.input_bits
     if most is None:
         raise UserError("hardware.dac.input_bits is absent, so inputs are continuous and have no cost; set it.")
+    if x.ndim == 3:
+        return jax.vmap(lambda group: measure(group, settings, hardware), in_axes=1)(x)
     if x.ndim != 2:
-        raise UserError(f"x has shape {x.shape}; give (samples, n_in).")
+        raise UserError(f"x has shape {x.shape}; give (samples, n_in), or (samples, groups, n_in).")
     least = 2 if settings.input_signed else 1
 
     def one(bits: jax.Array) -> jax.Array:
@@ -75,19 +77,23 @@ def measure(x: Float[Array, "samples n_in"], settings: Settings, hardware: Hardw
     return Activity(lax.map(one, jnp.arange(1, most + 1, dtype=x.dtype)))
 
 
-def row_conductance(w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings) -> Float[Array, " n_in"]:
+def row_conductance(
+    w: Float[Array, "*groups n_in n_out"], hardware: Hardware, settings: Settings
+) -> Float[Array, "*groups n_in"]:
     """(n_in,) siemens: the target conductances on each row, summed over columns, both polarities and the slices in use.
 
     Slices not in use and the cells that pad the last tile are not counted.
 
     Args:
-      w: (n_in, n_out) weights, any unit.
+      w: (n_in, n_out) weights, any unit, or (groups, n_in, n_out).
       hardware: encoding and device.
       settings: the layer's weight width and range.
 
     Raises:
       UserError: settings that the hardware does not have.
     """
+    if w.ndim == 3:
+        return jax.vmap(lambda group: row_conductance(group, hardware, settings))(w)
     digits, _, place = pipeline.weight_digits(w, hardware, complete(settings, hardware))
     g = hardware.encoding.encode(digits, hardware.device.g_min, hardware.device.g_max)  # (S, 2, n_in, n_out)
     return jnp.einsum("spij,s->i", g, (place > 0).astype(g.dtype))

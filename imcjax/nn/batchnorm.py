@@ -40,7 +40,8 @@ def fold_batchnorm(model: Any, pairs: Mapping[str, str] | None = None, *, mode: 
     pairs = _adjacent(modules) if pairs is None else pairs
     if not pairs:
         raise UserError(
-            "No BatchNorm follows a layer directly in an nnx.Sequential; name the pairs as batchnorm={'norm path': 'layer path'}."
+            "No BatchNorm follows a layer directly in an nnx.Sequential; "
+            "name the pairs as batchnorm={'norm path': 'layer path'}."
         )
     for norm_path, layer_path in pairs.items():
         norm, layer = modules.get(norm_path), modules.get(layer_path)
@@ -48,6 +49,7 @@ def fold_batchnorm(model: Any, pairs: Mapping[str, str] | None = None, *, mode: 
             raise UserError(f"batchnorm names {norm_path!r}, which is not a BatchNorm; the modules are: {', '.join(modules)}.")
         if not isinstance(layer, nnx.Linear | nnx.Conv):
             raise UserError(f"batchnorm folds {norm_path!r} into {layer_path!r}, which is not a Linear or Conv layer.")
+        _check(norm_path, norm, layer_path, layer)
         _fold(norm, layer)
         _replace(model, norm_path, Identity())
     return list(pairs)
@@ -63,6 +65,14 @@ def _adjacent(modules: Mapping[str, Any]) -> dict[str, str]:
             if isinstance(module.layers[i], nnx.BatchNorm) and isinstance(module.layers[i - 1], nnx.Linear | nnx.Conv):
                 pairs[f"{prefix}/{i}"] = f"{prefix}/{i - 1}"
     return pairs
+
+
+def _check(norm_path: str, norm: nnx.BatchNorm, layer_path: str, layer: Any) -> None:
+    if norm.num_features != layer.out_features or norm.axis != -1:
+        raise UserError(
+            f"{norm_path!r} normalises {norm.num_features} features on axis {norm.axis}; to be folded into {layer_path!r} "
+            f"it must normalise its {layer.out_features} features on axis -1."
+        )
 
 
 def _fold(norm: nnx.BatchNorm, layer: Any) -> None:

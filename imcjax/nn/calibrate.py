@@ -1,7 +1,6 @@
 """calibrate: static ranges for every layer on hardware, from batches of real inputs."""
 
 import functools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -13,9 +12,10 @@ from jax import lax
 from rich.progress import track
 
 from imcjax.errors import UserError
-from imcjax.nn.convert import HOOKS, layers, operators
-from imcjax.nn.operator import ConvGeneralDilated, Operator, unroll
+from imcjax.nn.convert import hook_name, layers, operators
+from imcjax.nn.operator import ConvGeneralDilated, evenly
 from imcjax.ranges import find_ranges
+from imcjax.settings import complete
 
 
 SAMPLES = 1024
@@ -35,15 +35,18 @@ def calibrate(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES, pro
       progress: show a progress bar.
 
     Raises:
-      UserError: no batches, a model without layers on hardware, or inputs that are not finite.
+      UserError: no batches, a model without layers on hardware, a layer that the model does not call, or inputs that are not
+        finite.
     """
     seen = record_inputs(model, batches, samples=samples, progress=progress)
     find = jax.jit(find_ranges)
+    found = layers(model)
     for path, operator in operators(model).items():
-        kernel = matrices(layers(model)[path])
-        inputs = seen[path].inputs
-        operator.input_signed = bool(inputs.min() < 0)
-        for name, value in find(kernel, jnp.asarray(inputs), operator.technology, operator.settings()).items():
+        operator.input_signed = seen[path].signed
+        settings = operator.settings()
+        complete(settings, operator.technology)  # refuses widths out of range while they can be seen
+        inputs = jnp.asarray(seen[path].inputs)
+        for name, value in find(matrices(found[path]), inputs, operator.technology, settings).items():
             if value is not None:
                 operator.set_range(name, value)
 
@@ -53,87 +56,81 @@ class Recorded(NamedTuple):
 
     Attributes:
       inputs: (samples, groups, n_in) input vectors.
-      positions: vectors per input of the model: 1 for a Linear layer on vectors, the output positions of a convolution.
+      positions: vectors per input of the model: 1 for a Linear layer on vectors, the output positions of a convolution; those
+        of every call where the model calls the layer several times.
+      signed: whether any input, kept or not, was negative.
     """
 
     inputs: np.ndarray
     positions: int
+    signed: bool
 
 
 def record_inputs(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES, progress: bool = False) -> dict[str, Recorded]:
     """What each layer on hardware sees, by path, while the layers compute digitally.
 
+    The model is run as it is (call its `eval()` first where that matters), and left as it is: running statistics, counters.
+
     Raises:
-      UserError: no batches, a model without layers on hardware, or inputs that are not finite.
+      UserError: no batches, a model without layers on hardware, a layer that the model does not call, or inputs that are not
+        finite.
     """
     hooks = operators(model)
     if not hooks:
         raise UserError("The model has no layer on hardware; convert it first with imcjax.convert.")
-    kept: dict[str, list[Recorded]] = {path: [] for path in hooks}
-    found = layers(model)
-    for path, hook in hooks.items():
-        _inject(found[path], functools.partial(_recording, kept[path], _digital(hook), _vectors(hook), samples))
-    try:
-        count = 0
-        for batch in track(batches, "calibrate", disable=not progress):
-            model(jnp.asarray(batch))
-            count += 1
-    finally:
-        for path, hook in hooks.items():
-            _inject(found[path], nnx.data(hook))
-    if count == 0:
+    graph, state = nnx.split(model)
+
+    @jax.jit
+    def run(state: Any, batch: jax.Array) -> dict[str, list[_Call]]:
+        calls: dict[str, list[_Call]] = {path: [] for path in hooks}
+        copy = nnx.merge(graph, state, copy=True)
+        for path, layer in layers(copy).items():
+            if path in hooks:
+                setattr(layer, hook_name(layer), functools.partial(_recording, calls[path], hooks[path], samples))
+        copy(batch)
+        return calls
+
+    parts: dict[str, list[_Call]] = {path: [] for path in hooks}
+    vectors = dict.fromkeys(hooks, 0)
+    fed = 0
+    for batch in track(batches, "calibrate", disable=not progress):
+        batch = jnp.asarray(batch)
+        fed += max(batch.shape[0] if batch.ndim else 1, 1)
+        for path, calls in jax.device_get(run(state, batch)).items():
+            parts[path] += calls
+            vectors[path] += sum(int(call.vectors) for call in calls)
+    if fed == 0:
         raise UserError("calibrate got no batches; give at least one batch of inputs.")
-    recorded = {}
-    for path, parts in kept.items():
-        values = _evenly(np.concatenate([part.inputs for part in parts]), samples)
-        if not np.isfinite(values).all():
-            raise UserError(f"The inputs of layer {path!r} hold NaN or infinite values during calibration; check the batches.")
-        recorded[path] = Recorded(values, parts[0].positions)
-    return recorded
+    return {path: _joined(path, calls, -(-vectors[path] // fed), samples) for path, calls in parts.items()}
 
 
 def matrices(layer: Any) -> jax.Array:
     """The weights of a layer as (groups, n_in, n_out) matrices."""
-    kernel = layer.kernel.get_value()
-    hook = operators_of(layer)
-    return hook.matrices(kernel, layer.feature_group_count) if isinstance(hook, ConvGeneralDilated) else hook.matrices(kernel)
+    kernel, hook = layer.kernel.get_value(), getattr(layer, hook_name(layer))
+    if not isinstance(hook, ConvGeneralDilated):
+        return hook.matrices(kernel)
+    return hook.matrices(kernel if layer.mask is None else kernel * layer.mask, layer.feature_group_count)
 
 
-def operators_of(layer: Any) -> Any:
-    """The operator injected in a layer."""
-    return next(getattr(layer, attribute) for kind, (attribute, _) in HOOKS.items() if isinstance(layer, kind))
+class _Call(NamedTuple):
+    kept: Any
+    vectors: Any
+    lowest: Any
+    finite: Any
 
 
-def _inject(layer: Any, hook: Any) -> None:
-    attribute = next(attribute for kind, (attribute, _) in HOOKS.items() if isinstance(layer, kind))
-    setattr(layer, attribute, hook)
-
-
-def _digital(hook: Operator) -> Callable:
-    return lax.conv_general_dilated if isinstance(hook, ConvGeneralDilated) else lax.dot_general
-
-
-def _vectors(hook: Operator) -> Callable:
-    def of_convolution(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **kwargs: Any) -> jax.Array:
-        groups = kwargs.get("feature_group_count", 1)
-        return unroll(x, kernel.shape, strides, padding, kwargs.get("rhs_dilation"), groups)
-
-    def of_product(x: jax.Array, *_: Any, **__: Any) -> jax.Array:
-        return x[..., None, :]
-
-    return of_convolution if isinstance(hook, ConvGeneralDilated) else of_product
-
-
-def _recording(
-    kept: list[Recorded], compute: Callable, vectors: Callable, samples: int, x: jax.Array, *args: Any, **kwargs: Any
-) -> jax.Array:
-    rows = vectors(x, *args, **kwargs)
-    flat = np.asarray(rows.reshape(-1, *rows.shape[-2:]))
-    kept.append(Recorded(_evenly(flat, samples), math.prod(rows.shape[1:-2])))
+def _recording(calls: list[_Call], hook: Any, samples: int, x: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
     kwargs.pop("out_sharding", None)
+    kept, count = hook.some_vectors(samples, x, *args, **kwargs)
+    calls.append(_Call(kept, count, jnp.min(x), jnp.isfinite(x).all()))
+    compute: Callable[..., jax.Array] = lax.conv_general_dilated if isinstance(hook, ConvGeneralDilated) else lax.dot_general
     return compute(x, *args, **kwargs)
 
 
-def _evenly(rows: np.ndarray, count: int) -> np.ndarray:
-    chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)
-    return rows[chosen]
+def _joined(path: str, calls: list[_Call], positions: int, samples: int) -> Recorded:
+    if not calls:
+        raise UserError(f"The model does not call layer {path!r}; leave it digital with Rule({path!r}, digital=True).")
+    if not all(call.finite for call in calls):
+        raise UserError(f"The inputs of layer {path!r} hold NaN or infinite values during calibration; check the batches.")
+    rows = np.concatenate([call.kept for call in calls])
+    return Recorded(rows[evenly(len(rows), samples)], positions, any(call.lowest < 0 for call in calls))

@@ -9,9 +9,10 @@ from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_name
 from imcjax.nn.batchnorm import fold_batchnorm
-from imcjax.nn.operator import ConvGeneralDilated, DotGeneral, Operator
+from imcjax.nn.operator import BITS, ConvGeneralDilated, DotGeneral, Operator
 from imcjax.nn.rules import Rule, as_rules, match
 from imcjax.nn.variables import HardwareVariable, Noise
+from imcjax.settings import Settings, complete
 
 
 HOOKS: dict[type, tuple[str, type[Operator]]] = {
@@ -44,8 +45,10 @@ def convert(
       A converted copy.
 
     Raises:
-      UserError: no layer to convert, a rule that matches nothing, or a BatchNorm that cannot be folded.
+      UserError: no layer to convert, a rule that matches nothing or asks for widths that its hardware does not have, or a
+        BatchNorm that cannot be folded.
     """
+    _check_module(model)
     model = nnx.clone(model)
     if batchnorm != "digital":
         fold_batchnorm(model, None if isinstance(batchnorm, str) else batchnorm, mode=batchnorm)
@@ -62,6 +65,7 @@ def convert(
             continue
         variable = shared.setdefault(id(rule.hardware), HardwareVariable(rule.hardware))
         hook, operator = _hook(found[path])
+        _check_widths(rule, rule.hardware)
         bits = {
             "weight_bits": _width(rule.weight_bits, rule.hardware.encoding.weight_bits),
             "input_bits": _width(rule.input_bits, rule.hardware.dac.input_bits),
@@ -72,7 +76,12 @@ def convert(
 
 
 def layers(model: Any) -> dict[str, Any]:
-    """The layers of a model that can be on hardware, by '/'-joined path."""
+    """The layers of a model that can be on hardware, by '/'-joined path.
+
+    Raises:
+      UserError: not an nnx module.
+    """
+    _check_module(model)
     return {
         "/".join(str(part) for part in path): module
         for path, module in nnx.iter_modules(model)
@@ -82,13 +91,32 @@ def layers(model: Any) -> dict[str, Any]:
 
 def operators(model: Any) -> dict[str, Operator]:
     """The operators of the layers that are on hardware, by the layers' paths, in the order of `layers`."""
-    found = {path: getattr(module, _hook(module)[0]) for path, module in layers(model).items()}
+    found = {path: getattr(module, hook_name(module)) for path, module in layers(model).items()}
     return {path: hook for path, hook in found.items() if isinstance(hook, Operator)}
+
+
+def hook_name(layer: Any) -> str:
+    """The attribute of a layer that takes the operator."""
+    return _hook(layer)[0]
 
 
 def _hook(module: Any) -> tuple[str, type[Operator]]:
     return next(hook for kind, hook in HOOKS.items() if isinstance(module, kind))
 
 
+def _check_module(model: Any) -> None:
+    if not isinstance(model, nnx.Module):
+        raise UserError(f"model is a {type(model).__name__}; give a flax.nnx module.")
+
+
 def _width(asked: float | None, widest: int | None) -> float | None:
     return widest if asked is None else asked
+
+
+def _check_widths(rule: Rule, hardware: Hardware) -> None:
+    widths = {name: getattr(rule, name) for name in BITS}
+    try:
+        # Unsigned: one bit, the least of all, is only refused when calibration finds negative inputs.
+        complete(Settings(**widths, input_signed=False), hardware)
+    except UserError as error:
+        raise UserError(f"Rule({rule.module_path!r}) does not fit its hardware: {error}") from None

@@ -1,4 +1,4 @@
-"""The analog matrix product as an operator that Flax layers take in place of `lax.dot_general` and `lax.conv_general_dilated`."""
+"""The analog matrix product as an operator that Flax layers take in place of `lax.dot_general` and its convolution."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -14,7 +15,7 @@ from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import patches
-from imcjax.nn.variables import Bits, Calls, Chip, HardwareVariable, Noise, Range
+from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
 from imcjax.settings import Settings
 
 
@@ -68,9 +69,11 @@ class Operator(nnx.Module):
         setattr(self, name, nnx.data(Range(jnp.asarray(value, dtype=float))))
 
     def matmul(self, x: jax.Array, w: jax.Array) -> jax.Array:
-        """(..., n_in) by (groups, n_in, n_out), a group axis before the last of x: (..., groups, n_in) -> (..., groups, n_out)."""
+        """x (..., groups, n_in) by w (groups, n_in, n_out): (..., groups, n_out)."""
         key = self._draw()
         hardware, settings = self.technology, self.settings()
+        # Codes of many bits are not exact in half precision.
+        x, w = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, w))
 
         def one(chip: Any, x: jax.Array, w: jax.Array, group: jax.Array) -> jax.Array:
             folded = fold_index(key, group)
@@ -119,18 +122,36 @@ class DotGeneral(Operator):
         """The kernel (n_in, n_out) as (1, n_in, n_out)."""
         return kernel[None]
 
-    def vectors(self, x: jax.Array) -> jax.Array:
-        """Inputs (..., n_in) as (..., 1, n_in)."""
-        return x[..., None, :]
+    def vectors(self, x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **_: Any) -> jax.Array:
+        """Inputs (..., n_in) as (..., 1, n_in).
 
-    def __call__(self, x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any = None, **_: Any) -> jax.Array:
-        """As `lax.dot_general`, for the one contraction that `nnx.Linear` asks for."""
+        Raises:
+          UserError: another contraction than the one that `nnx.Linear` asks for.
+        """
         expected = (((x.ndim - 1,), (0,)), ((), ()))
         if dimension_numbers != expected or kernel.ndim != 2:
             raise UserError(
                 f"Layer {self.path!r} contracts {dimension_numbers}; only the last axis by a matrix can be converted."
             )
-        return self.matmul(self.vectors(x), self.matrices(kernel))[..., 0, :]
+        return x[..., None, :]
+
+    def some_vectors(self, most: int, x: jax.Array, *args: Any, **kwargs: Any) -> tuple[jax.Array, int]:
+        """At most `most` of the `vectors`, evenly chosen, as (vectors, 1, n_in); and how many there are."""
+        rows = self.vectors(x, *args, **kwargs).reshape(-1, 1, x.shape[-1])
+        return rows[evenly(len(rows), most)], len(rows)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        kernel: jax.Array,
+        dimension_numbers: Any,
+        precision: Any = None,
+        preferred_element_type: Any = None,
+        **_: Any,
+    ) -> jax.Array:
+        """As `lax.dot_general`."""
+        y = self.matmul(self.vectors(x, kernel, dimension_numbers), self.matrices(kernel))[..., 0, :]
+        return y.astype(preferred_element_type or jnp.result_type(x, kernel))
 
 
 class ConvGeneralDilated(Operator):
@@ -144,7 +165,7 @@ class ConvGeneralDilated(Operator):
         flat = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
         return jnp.moveaxis(flat, 1, 0)
 
-    def __call__(
+    def vectors(
         self,
         x: jax.Array,
         kernel: jax.Array,
@@ -152,17 +173,53 @@ class ConvGeneralDilated(Operator):
         padding: Any,
         lhs_dilation: Sequence[int] | None = None,
         rhs_dilation: Sequence[int] | None = None,
-        dimension_numbers: Any = None,
         feature_group_count: int = 1,
-        precision: Any = None,
         **_: Any,
     ) -> jax.Array:
-        """As `lax.conv_general_dilated`, channels last."""
+        """Inputs (batch, *space, channels) as (batch, *positions, groups, n_in).
+
+        Raises:
+          UserError: a convolution that dilates its input.
+        """
+        self._check(lhs_dilation)
+        return unroll(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count)
+
+    def some_vectors(
+        self,
+        most: int,
+        x: jax.Array,
+        kernel: jax.Array,
+        window_strides: Sequence[int],
+        padding: Any,
+        lhs_dilation: Sequence[int] | None = None,
+        rhs_dilation: Sequence[int] | None = None,
+        feature_group_count: int = 1,
+        **_: Any,
+    ) -> tuple[jax.Array, int]:
+        """At most `most` of the `vectors`, evenly chosen, as (vectors, groups, n_in); and how many there are."""
+        self._check(lhs_dilation)
+        return some_vectors(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count, most)
+
+    def _check(self, lhs_dilation: Sequence[int] | None) -> None:
         if lhs_dilation is not None and math.prod(lhs_dilation) != 1:
             raise UserError(f"Layer {self.path!r} dilates its input; leave it digital with Rule({self.path!r}, digital=True).")
-        vectors = unroll(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count)
-        y = self.matmul(vectors, self.matrices(kernel, feature_group_count))
-        return y.reshape(*y.shape[:-2], -1)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        kernel: jax.Array,
+        window_strides: Sequence[int],
+        padding: Any,
+        *,
+        feature_group_count: int = 1,
+        precision: Any = None,
+        preferred_element_type: Any = None,
+        **geometry: Any,
+    ) -> jax.Array:
+        """As `lax.conv_general_dilated`, channels last."""
+        rows = self.vectors(x, kernel, window_strides, padding, feature_group_count=feature_group_count, **geometry)
+        y = self.matmul(rows, self.matrices(kernel, feature_group_count))
+        return y.reshape(*y.shape[:-2], -1).astype(preferred_element_type or jnp.result_type(x, kernel))
 
 
 def unroll(
@@ -174,12 +231,53 @@ def unroll(
     groups: int,
 ) -> jax.Array:
     """The input vectors (batch, *positions, groups, n_in) of a channels-last convolution; padding as in `lax`."""
+    window, dilation, pads, _ = _geometry(x.shape, kernel_shape, strides, padding, dilation)
+    taps = patches(x, window, tuple(strides), pads, dilation)
+    return _by_group(taps.reshape(*taps.shape[:-1], math.prod(window), -1), groups)
+
+
+def some_vectors(
+    x: jax.Array,
+    kernel_shape: Sequence[int],
+    strides: Sequence[int],
+    padding: Any,
+    dilation: Sequence[int] | None,
+    groups: int,
+    most: int,
+) -> tuple[jax.Array, int]:
+    """At most `most` of the vectors that `unroll` gives, evenly chosen, as (vectors, groups, n_in); and how many there are."""
+    window, dilation, pads, spans = _geometry(x.shape, kernel_shape, strides, padding, dilation)
+    padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
+    outs = [(n - s) // t + 1 for n, s, t in zip(padded.shape[1:-1], spans, strides, strict=True)]
+    total = x.shape[0] * math.prod(outs)
+    image, *position = np.unravel_index(evenly(total, most), (x.shape[0], *outs))
+    corners = np.stack([image, *(p * t for p, t in zip(position, strides, strict=True))], axis=1).astype(np.int32)
+
+    def cut(corner: jax.Array) -> jax.Array:
+        seen = lax.dynamic_slice(padded, [*corner, jnp.int32(0)], (1, *spans, x.shape[-1]))
+        return seen[(0, *(slice(None, None, d) for d in dilation))].reshape(math.prod(window), -1)
+
+    return _by_group(jax.vmap(cut)(jnp.asarray(corners)), groups), total
+
+
+def evenly(length: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `length` things, the first and the last among them."""
+    return np.linspace(0, length - 1, min(most, length)).astype(int)
+
+
+def _geometry(
+    shape: Sequence[int], kernel_shape: Sequence[int], strides: Sequence[int], padding: Any, dilation: Sequence[int] | None
+) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]], list[int]]:
     window = tuple(kernel_shape[:-2])
     dilation = (1,) * len(window) if dilation is None else tuple(dilation)
+    spans = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
     if isinstance(padding, str):
-        spans = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
-        padding = lax.padtype_to_pads(x.shape[1:-1], spans, strides, padding)
-    per_group = []
-    for part in jnp.split(x, groups, axis=-1):
-        per_group.append(patches(part, window, tuple(strides), list(padding), dilation))
-    return jnp.stack(per_group, axis=-2)
+        padding = lax.padtype_to_pads(shape[1:-1], spans, strides, padding)
+    return window, dilation, list(padding), spans
+
+
+def _by_group(taps: jax.Array, groups: int) -> jax.Array:
+    """(..., taps, channels) as (..., groups, taps * channels / groups)."""
+    parts = taps.reshape(*taps.shape[:-1], groups, -1)
+    parts = jnp.swapaxes(parts, -3, -2)  # (..., groups, taps, channels / groups)
+    return parts.reshape(*parts.shape[:-2], -1)

@@ -39,6 +39,8 @@ def as_rules(rules: "Hardware | Rule | Sequence[Rule]") -> list[Rule]:
     """
     if isinstance(rules, Hardware):
         rules = [Rule(".*", rules)]
+    if not isinstance(rules, Rule | Sequence):
+        raise UserError(f"rules is a {type(rules).__name__}; give a Hardware or a list of imcjax.Rule.")
     rules = [rules] if isinstance(rules, Rule) else list(rules)
     for rule in rules:
         if not isinstance(rule, Rule):
@@ -47,6 +49,8 @@ def as_rules(rules: "Hardware | Rule | Sequence[Rule]") -> list[Rule]:
             re.compile(rule.module_path)
         except re.error as error:
             raise UserError(f"Rule.module_path {rule.module_path!r} is not a regular expression: {error}.") from None
+        if rule.digital and rule.hardware is not None:
+            raise UserError(f"Rule({rule.module_path!r}) has hardware and is digital; leave one of them out.")
         if rule.hardware is not None:
             check(rule.hardware)
         elif not rule.digital:

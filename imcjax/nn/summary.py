@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imcjax import pipeline
+from imcjax.nn.batchnorm import Identity
 from imcjax.nn.calibrate import matrices
 from imcjax.nn.convert import layers, operators
 from imcjax.nn.operator import BITS, Operator
@@ -56,7 +57,7 @@ class Summary:
             groups, n_in, n_out = layer.shape
             bits = "/".join("-" if b is None else f"{b:g}" for b in layer.bits)
             table.add_row(
-                layer.path,
+                layer.path or "(the model)",
                 f"{n_in} x {n_out}" + (f" x {groups}" if groups > 1 else ""),
                 f"{layer.row_tiles} x {layer.col_tiles}",
                 str(layer.arrays),
@@ -97,11 +98,7 @@ def summary(model: Any) -> Summary:
     for parts, module in nnx.iter_modules(model):
         path = "/".join(str(part) for part in parts)
         inside = any(path == hook or path.startswith(f"{hook}/") for hook in hooks)
-        if (
-            path
-            and not inside
-            and not isinstance(module, Operator | nnx.List | nnx.Sequential)
-            and not list(module.iter_children())
-        ):
+        leaf = not any(isinstance(child, nnx.Module) for _, child in nnx.iter_children(module))
+        if path and leaf and not inside and not isinstance(module, Operator | Identity | nnx.List | nnx.Dict | nnx.Sequential):
             digital.append(f"{path} ({type(module).__name__})")
     return Summary(rows, sorted(digital))
