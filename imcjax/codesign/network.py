@@ -59,8 +59,8 @@ class Network:
         if not self.counts:
             return ranges
         return {
-            path: values | {"adc_range": values["adc_range"][:count]}
-            for (path, values), (count, _) in zip(ranges.items(), self.counts, strict=True)
+            path: ranges[path] | {"adc_range": ranges[path]["adc_range"][:count]}
+            for path, (count, _) in zip(self.paths, self.counts, strict=True)
         }
 
     def apply(

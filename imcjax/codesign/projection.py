@@ -54,8 +54,8 @@ def project(
         moves = _cheaper(bits, low, high, energy, cost)
         if not len(moves):  # the weights may have come to conduct more since the budget was checked
             raise UserError(
-                f"With the weights as trained, the smallest legal design costs {cost:.3g} J per inference, and {budget_j:.3g} J "
-                "may be spent; give a larger --energy-budget."
+                f"With the weights as trained, the smallest legal design costs {cost:.3g} J per inference, and "
+                f"{budget_j:.3g} J may be spent; give a larger --energy-budget."
             )
         saved = cost - energy(moves)
         order = np.argsort((loss(moves) - here) / saved)

@@ -1,8 +1,8 @@
 import pytest
 
-from .example import build
+from .example import Example
 
 
 @pytest.fixture(scope="session")
 def example():
-    return build()
+    return Example()

@@ -1,6 +1,6 @@
-"""A network small enough that every design can be looked at, its layers not in alphabetical order."""
+"""A network small enough that every design can be looked at: a convolution of two groups and a dense layer."""
 
-import dataclasses
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -25,43 +25,51 @@ HARDWARE = Hardware(
     device=devices.Generic(g_min=1e-6, g_max=40e-6, program_sigma=0.02, read_sigma=0.01),
     adc=Adc(bits=6, share=4.0),
 )
-WIRED = HARDWARE.replace(wires=Wires(wordline=2.0, bitline=2.0, driver=10.0, sense=10.0))
-SIGNED = (False, True, False)
-"""Of the layers of `Small` on the inputs of `inputs`."""
+WIRED = HARDWARE.replace(wires=Wires(wordline=100.0, bitline=100.0, driver=100.0, sense=100.0), solver="pade")
+PATHS, SIGNED = ("back", "wide"), (True, False)
+SHAPES = {"wide": (3, 2, 2, 4), "back": (16, 3, 1, 1)}  # n_in, n_out, groups, positions
 
 
 class Small(nnx.Module):
-    """A convolution of two groups, tanh, and two dense layers with ReLU between: 12 inputs of one sign, 3 outputs."""
+    """12 positive inputs, 3 outputs."""
 
     def __init__(self, rngs: nnx.Rngs):
         self.wide = nnx.Conv(2, 4, (3,), padding="VALID", feature_group_count=2, rngs=rngs)
-        self.middle = nnx.Linear(16, 5, rngs=rngs)
-        self.back = nnx.Linear(5, 3, rngs=rngs)
+        self.back = nnx.Linear(16, 3, rngs=rngs)
 
     def __call__(self, x):
-        x = jnp.tanh(self.wide(x.reshape(-1, 6, 2)))
-        return self.back(jax.nn.relu(self.middle(x.reshape(len(x), -1))))
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    network: Network
-    params: nnx.State
-    bill: Bill
-    inputs: dict
-
-    def ranges(self, bits, hardware=HARDWARE):
-        return self.network.find_ranges(self.params, jnp.asarray(bits, jnp.float32), self.inputs, hardware)
+        return self.back(jnp.tanh(self.wide(x.reshape(-1, 6, 2))).reshape(len(x), -1))
 
 
 def inputs(samples=16):
     return np.random.default_rng(0).uniform(0, 1, (samples, 12)).astype(np.float32)
 
 
-def build(hardware=HARDWARE) -> Example:
-    model = convert(Small(nnx.Rngs(0)), hardware)
-    calibrate(model, [inputs()])
-    network, params = Network.of(model)
-    recorded = record_inputs(model, [inputs()])
-    bill = Bill.of(network, params, recorded, hardware)
-    return Example(network, params, bill, {path: jnp.asarray(seen.inputs) for path, seen in recorded.items()})
+class Example:
+    """The network, its bill, and its functions compiled once for all tests: (bits, ..., hardware) are arguments of them."""
+
+    def __init__(self):
+        model = convert(Small(nnx.Rngs(0)), HARDWARE)
+        calibrate(model, [inputs()])
+        self.network, self.params = Network.of(model)
+        recorded = record_inputs(model, [inputs()])
+        self.inputs = {path: jnp.asarray(seen.inputs) for path, seen in recorded.items()}
+        self.bill = Bill.of(self.network, self.params, recorded, HARDWARE)
+
+    @cached_property
+    def find(self):
+        return jax.jit(lambda bits, hardware: self.network.find_ranges(self.params, bits, self.inputs, hardware))
+
+    def ranges(self, bits, hardware=HARDWARE):
+        return self.find(jnp.asarray(bits, jnp.float32), hardware)
+
+    @cached_property
+    def logits(self):
+        def logits(bits, ranges, hardware, x, key=None, chip=None):
+            return self.network.apply(self.params, bits, ranges, hardware, x, key=key, chip=chip)
+
+        return jax.jit(logits)
+
+    @cached_property
+    def settle(self):
+        return jax.jit(lambda *args: self.network.settle(self.params, *args))

@@ -1,5 +1,7 @@
 """The augmented Lagrangian against its formula, finite differences and a problem with a known solution."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,4 +60,4 @@ def test_homotopy_goes_from_start_to_end_and_stays_there():
     for progress in (0.6, 0.8, 1.0):
         assert homotopy(progress, start, end, reach=0.6) == pytest.approx(end, rel=1e-12)
     path = [homotopy(p, start, end) for p in np.linspace(0, 1, 21)]
-    assert all(a >= b for a, b in zip(path, path[1:]))
+    assert all(a >= b for a, b in itertools.pairwise(path))

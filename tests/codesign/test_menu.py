@@ -6,9 +6,10 @@ import pytest
 from imcjax import Hardware, UserError
 from imcjax.codesign import menu
 
-from .example import HARDWARE, SIGNED
+from .example import HARDWARE
 
 
+SIGNED = (False, True, False)
 LEGAL = np.array([[5.0, 1.0, 2.0], [2.0, 2.0, 6.0], [3.0, 4.0, 5.0]])
 
 
