@@ -166,13 +166,12 @@ def column_currents(
     if x.shape[-1:] != (settled.n_in,):
         raise UserError(f"x has shape {x.shape}; its last axis must have the {settled.n_in} inputs of the programmed weights.")
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
-    rows = jnp.moveaxis(digits, 0, 1).reshape(-1, settled.n_in)  # (B * P, n_in)
     layout = tiling((settled.n_in, settled.matrix.shape[-1]), hardware)
-    volts = jnp.moveaxis(hardware.dac.voltages(layout.cut_rows(rows)), 1, 0)  # (T, B * P, r)
+    rows = layout.cut_rows(digits.reshape(-1, settled.n_in))  # (P * B, T, r)
+    volts = jnp.moveaxis(hardware.dac.voltages(rows), 1, 0)  # (T, P * B, r)
     tiles, r, slices, n = settled.matrix.shape
     currents = jnp.matmul(volts, settled.matrix.reshape(tiles, r, slices * n), precision=lax.Precision.HIGHEST)
-    currents = currents.reshape(tiles, -1, len(digits), slices, n)
-    return jnp.moveaxis(currents, 2, 1), step / unit_current(hardware), place
+    return currents.reshape(tiles, len(digits), -1, slices, n), step / unit_current(hardware), place
 
 
 def convert(currents: Float[Array, "T P B S N"], hardware: Hardware, settings: Settings, *, rows: int) -> jax.Array:
@@ -229,11 +228,12 @@ def tiling(shape: tuple[int, ...], hardware: Hardware) -> mapping.Tiling:
 
 
 def _as_array(name: str, value: Any, dims: int | None = None) -> jax.Array:
-    """`value`, a NumPy array of any precision or whole numbers too, as a floating-point array of JAX's."""
+    """`value`, whole numbers and NumPy arrays too, in float32 or float64; half precision cannot hold conductances."""
     array = jnp.asarray(value)
     if dims is not None and array.ndim != dims:
         raise UserError(f"{name} has shape {array.shape}; give {dims} axes.")
     known = concrete(array)
     if known is not None and not np.isfinite(known).all():
         raise UserError(f"{name} holds NaN or infinite values; give finite numbers.")
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32) if floating else float)

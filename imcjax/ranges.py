@@ -35,9 +35,7 @@ def find_ranges(
     """
     filled = complete(settings, hardware)
     found: dict[str, Any] = dict.fromkeys(("weight_range", "input_range", "adc_range"))
-    found["weight_range"] = (
-        jnp.max(jnp.abs(w)) if filled.weight_bits is None else best_range(_thin(w.ravel()), filled.weight_bits)
-    )
+    found["weight_range"] = weight_range(w, filled.weight_bits)
     found["input_range"] = (
         jnp.max(jnp.abs(x))
         if filled.input_bits is None
@@ -46,6 +44,11 @@ def find_ranges(
     if filled.adc_bits is not None:
         found["adc_range"] = _adc_range(w, x, hardware, filled.replace(**found))
     return found
+
+
+def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float | None) -> jax.Array:
+    """The weight range of least squared error; max|w| of continuous weights."""
+    return jnp.max(jnp.abs(w)) if bits is None else best_range(_thin(w.ravel()), bits)
 
 
 def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Settings) -> jax.Array:

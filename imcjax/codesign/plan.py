@@ -16,8 +16,7 @@ class Plan:
       chunk: steps between checkpoints.
       float_rate, rate, bit_rate, range_rate: Adam step sizes of float weights, weights on hardware, bits, log-ranges.
       calibration: samples of the training set from which ranges and input statistics are taken.
-      probe: samples of the training set on which the projection measures losses.
-      screen: validation samples on which uniform designs are ranked before training.
+      probe, probe_chips: validation samples and chips on which designs are compared without training them.
       finalists: how many uniform designs are trained; the best on validation is the baseline.
       judge_batch: inputs computed at a time in the evaluation.
       judge_chips: chips computed together.
@@ -35,7 +34,7 @@ class Plan:
     range_rate: float = 0.01
     calibration: int = 256
     probe: int = 512
-    screen: int = 512
+    probe_chips: int = 2
     finalists: int = 2
     judge_batch: int = 180
     judge_chips: int = 4
@@ -53,7 +52,7 @@ PLANS = {
         chunk=20,
         calibration=128,
         probe=256,
-        screen=512,
+        probe_chips=1,
         judge_batch=250,
         judge_chips=2,
     ),
@@ -74,6 +73,6 @@ def plan_for(model: str, *, quick: bool) -> Plan:
         chunk=10,
         calibration=64,
         probe=64,
-        screen=64,
+        probe_chips=1,
         finalists=1,
     )

@@ -17,7 +17,7 @@ from imcjax.codesign.plan import Plan
 from imcjax.errors import UserError
 from imcjax.fast_random import fast_key
 from imcjax.hardware import Hardware
-from imcjax.keys import fold_name
+from imcjax.keys import fold_index, fold_name
 from imcjax.nn import calibrate, convert, record_inputs
 from imcjax.training import batch_indices, correct, cross_entropy
 
@@ -123,11 +123,21 @@ class Problem(FloatProblem):
             )
 
     def energy(self, params: nnx.State, designs: np.ndarray) -> np.ndarray:
-        """Exact joule per inference of designs (designs, layers, 3), their bit-widths rounded."""
+        """Exact joule per inference of designs (designs, layers, 3), bit-widths rounded, ranges of least squared error."""
         return np.array([float(self._energy(params, jnp.asarray(bits))) for bits in designs])
 
-    def losses(self, params: nnx.State, designs: np.ndarray, x: jax.Array, y: jax.Array) -> np.ndarray:
-        """Cross-entropies of designs (designs, layers, 3) on one chip, ranges chosen anew for each."""
+    def energy_of(self, design: Design) -> float:
+        """Exact joule per inference of a finished design, with its own ranges."""
+        return float(self._energy(design.params, jnp.asarray(design.bits), design.ranges))
+
+    def losses(self, params: nnx.State, designs: np.ndarray) -> np.ndarray:
+        """Validation losses of designs (designs, layers, 3), without training: the mean of a few chips, ranges chosen anew.
+
+        By these the searched bit-widths are made legal and the uniform designs are ranked. Chips and samples are the same for
+        all designs; wires are approximated.
+        """
+        split, count = self.task.data.validation, self.task.plan.probe
+        x, y = jnp.asarray(split.x[:count]), jnp.asarray(split.y[:count])
         return np.array([float(self._loss(params, jnp.asarray(bits), x, y)) for bits in designs])
 
     @cached_property
@@ -137,15 +147,16 @@ class Problem(FloatProblem):
 
     @cached_property
     def _energy(self) -> Callable[..., jax.Array]:
-        return jax.jit(lambda params, bits: self.bill.energy(params, bits, hard=True))
+        return jax.jit(lambda params, bits, ranges=None: self.bill.energy(params, bits, hard=True, ranges=ranges))
 
     @cached_property
     def _loss(self) -> Callable[..., jax.Array]:
-        key = fold_name(self.key, "probe")
+        keys = [fold_index(fold_name(self.key, "probe"), i) for i in range(self.task.plan.probe_chips)]
 
         def loss(params: nnx.State, bits: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
             ranges = self.network.find_ranges(params, bits, self.inputs, self.fast)
-            return cross_entropy(self.network.apply(params, bits, ranges, self.fast, x, key=key), y)
+            losses = [cross_entropy(self.network.apply(params, bits, ranges, self.fast, x, key=key), y) for key in keys]
+            return jnp.mean(jnp.stack(losses))
 
         return jax.jit(loss)
 

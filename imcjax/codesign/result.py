@@ -50,7 +50,7 @@ def build_result(
       seconds: wall time of each stage.
     """
     task, split = problem.task, problem.task.data
-    joules = float(problem.energy(design.params, design.bits[None])[0])
+    joules = problem.energy_of(design)
     layers = _layers(problem, design)
     names = ("weight", "input", "adc")
     sides = {"validation": (0, split.validation), "accuracy": (1, split.test)}
@@ -80,7 +80,7 @@ def build_result(
         "chosen": chosen,
         "uniform_baseline": {
             "bits": dict(zip(names, (int(b) for b in baseline.bits[0]), strict=True)),
-            "energy_j": float(problem.energy(baseline.params, baseline.bits[None])[0]),
+            "energy_j": problem.energy_of(baseline),
             "candidates": considered,
         },
         "layers": layers,
@@ -94,7 +94,7 @@ def build_result(
 
 
 def _layers(problem: Problem, design: Design) -> list[dict[str, Any]]:
-    bills = problem.bill.layers(design.params, jnp.asarray(design.bits), hard=True)
+    bills = problem.bill.layers(design.params, jnp.asarray(design.bits), hard=True, ranges=design.ranges)
     counts = problem.network.trimmed(design.bits, problem.hardware).counts
     names = ("weight_bits", "input_bits", "adc_bits")
     rows = []

@@ -74,9 +74,7 @@ def search(problem: Problem, stages: Stages) -> SearchState:
 
 
 def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: np.ndarray) -> np.ndarray:
-    """Whole bit-widths within the budget, from real ones, by losses measured on training samples."""
-    probe = problem.task.plan.probe
-    x, y = problem.train_x[-probe:], problem.train_y[-probe:]
+    """Whole bit-widths within the budget, from real ones, by measured validation losses."""
 
     def advance(_: Any, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
         rows: list[Row] = []
@@ -89,7 +87,7 @@ def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, 
             problem.network.signed,
             problem.hardware,
             lambda designs: problem.energy(params, designs),
-            lambda designs: problem.losses(params, designs, x, y),
+            lambda designs: problem.losses(params, designs),
             problem.budget_j * MARGIN,
             tell=tell,
         )
@@ -118,6 +116,9 @@ def tune(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: 
         log_ranges = jax.tree.map(jnp.log, small.trimmed_ranges(problem.find_ranges(params, widths)))
         return TuneState(params, log_ranges, optimizer.init((params, log_ranges)))
 
+    def finished(state: TuneState) -> Design:
+        return Design(state.params, bits, jax.tree.map(jnp.exp, state.log_ranges))
+
     def advance(state: TuneState, first: int, stop: int) -> tuple[TuneState, list[Row]]:
         x, y = problem.batches(stage, plan.batch, first, stop)
         state, losses = chunk(state, widths, key, jnp.arange(first, stop), x, y)
@@ -125,14 +126,13 @@ def tune(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: 
             "phase": "baseline" if stage.startswith("uniform") else "tune",
             "step": stop,
             "loss": float(losses.mean()),
-            "energy_j": float(problem.energy(state.params, bits[None])[0]),
+            "energy_j": problem.energy_of(finished(state)),
             "target_j": problem.budget_j,
             "bits": problem.named(bits),
         }
         return state, [row]
 
-    state = stages.run(stage, steps, plan.chunk, start, advance, metric=lambda row: f"loss {row['loss']:.3f}")
-    return Design(state.params, bits, jax.tree.map(jnp.exp, state.log_ranges))
+    return finished(stages.run(stage, steps, plan.chunk, start, advance, metric=lambda row: f"loss {row['loss']:.3f}"))
 
 
 def tune_within_budget(problem: Problem, stages: Stages, params: nnx.State, bits: np.ndarray) -> Design:
@@ -144,7 +144,7 @@ def tune_within_budget(problem: Problem, stages: Stages, params: nnx.State, bits
     for attempt in range(10):
         suffix = f"-{attempt + 1}" if attempt else ""
         design = tune(problem, stages, f"tune{suffix}", params, bits, problem.task.plan.tune_steps)
-        if problem.energy(design.params, bits[None])[0] <= problem.budget_j:
+        if problem.energy_of(design) <= problem.budget_j:
             return design
         bits = make_legal(problem, stages, f"project-{attempt + 2}", design.params, bits)
     raise UserError("Tuning crossed the energy budget ten times; give a larger --energy-budget.")

@@ -96,7 +96,7 @@ def search_chunk(
         sampled = floor + jax.random.bernoulli(fold_index(key, 0), lax.stop_gradient(bits - floor)).astype(bits.dtype)
         widths = straight_through(sampled, bits)
         loss = cross_entropy(network.apply(params, widths, ranges, frozen, x, key=fold_index(key, 1)), y)
-        energy = bill.energy(lax.stop_gradient(params), bits, hard=False)
+        energy = bill.energy(lax.stop_gradient(params), bits, hard=False, ranges=ranges)
         return loss + penalty(jnp.log(energy) - log_target, multiplier, rho), loss
 
     def step(carry: Any, batch: Any) -> Any:
@@ -131,11 +131,11 @@ def tune_chunk(network: Network, hardware: Hardware, optimizer: optax.GradientTr
     def step(carry: Any, batch: Any) -> Any:
         state, bits, key = carry
         number, x, y = batch
-        moved = (state.params, state.log_ranges)
+        moved: Any = (state.params, state.log_ranges)
         loss, grads = gradient(moved, bits, x, y, fold_index(key, number))
         updates, moments = optimizer.update(grads, state.moments, moved)
-        moved = jax.tree.map(lambda value, update: value + update, moved, updates)
-        return (TuneState(*moved, moments), bits, key), loss
+        params, log_ranges = jax.tree.map(lambda value, update: value + update, moved, updates)
+        return (TuneState(params, log_ranges, moments), bits, key), loss
 
     def run(state: TuneState, bits: jax.Array, key: jax.Array, numbers: jax.Array, x: jax.Array, y: jax.Array) -> Any:
         carry, losses = lax.scan(step, (state, bits, key), (numbers, x, y))

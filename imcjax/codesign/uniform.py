@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from imcjax.codesign import menu
@@ -35,7 +34,7 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
             break
         bits = np.repeat(triples[i][None], len(problem.network.paths), axis=0)
         design = tune(problem, stages, f"uniform-{rank}", problem.params, bits, plan.search_steps + plan.tune_steps)
-        if problem.energy(design.params, bits[None])[0] > problem.budget_j:
+        if problem.energy_of(design) > problem.budget_j:
             continue
         few = min(plan.judge_chips, chips)
         accuracy = float(judge(problem, stages, f"uniform-{rank}-chips", design, few)[:, 0].mean())
@@ -48,8 +47,6 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
 
 def _screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All triples (n, 3), their energies, and their validation losses without training; NaN where they are out of the race."""
-    split = problem.task.data.validation
-    x, y = jnp.asarray(split.x[: problem.task.plan.screen]), jnp.asarray(split.y[: problem.task.plan.screen])
     designs = menu.uniform_triples(problem.network.signed, problem.hardware)
 
     def advance(_: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
@@ -58,7 +55,7 @@ def _screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray,
         fits = table[:, 0] <= problem.budget_j * MARGIN
         best = [i for i in np.flatnonzero(fits) if not _dominated(designs[i, 0], designs[fits, 0])]
         if best:
-            table[best, 1] = problem.losses(problem.params, designs[best], x, y)
+            table[best, 1] = problem.losses(problem.params, designs[best])
         return table, []
 
     table = stages.run("uniform-screen", 1, 1, lambda: np.zeros((len(designs), 2)), advance)
