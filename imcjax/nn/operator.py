@@ -38,6 +38,13 @@ class Operator(nnx.Module):
       chip: a `Chip`, or None.
     """
 
+    weight_bits: Any
+    input_bits: Any
+    adc_bits: Any
+    weight_range: Any
+    input_range: Any
+    adc_range: Any
+
     def __init__(self, path: str, hardware: HardwareVariable, bits: dict[str, float | None], noise: Noise | None):
         self.path = path
         self.hardware = hardware

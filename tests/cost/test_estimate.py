@@ -1,0 +1,148 @@
+"""estimate of a model is the sum of layer costs counted from what the layers see."""
+
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import imcjax
+from imcjax import Hardware, Rule, Settings, UserError, cost
+
+from .example import HARDWARE
+
+
+class Net(nnx.Module):
+    """A grouped convolution, a layer on its average, a head that may stay digital."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.conv = nnx.Conv(2, 4, (2, 2), padding="VALID", feature_group_count=2, rngs=rngs)
+        self.fc = nnx.Linear(4, 20, rngs=rngs)
+        self.head = nnx.Linear(20, 3, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.relu(self.conv(x)).mean(axis=(1, 2))
+        return self.head(nnx.relu(self.fc(x)))
+
+
+RULES = [
+    Rule("conv", HARDWARE, weight_bits=5, input_bits=4.4, adc_bits=6),
+    Rule("fc", HARDWARE.replace(name="serial", dac=imcjax.converters.Dac(input_bits=6, bits=1))),
+    Rule("head", digital=True),
+]
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return np.random.default_rng(2).normal(size=(5, 3, 4, 2)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def estimated(sample):
+    return cost.estimate(imcjax.convert(Net(), RULES), sample)
+
+
+def test_layers_are_costed_from_their_own_widths_shapes_and_inputs(sample, estimated):
+    assert list(estimated.layers) == ["conv", "fc"]
+    model = Net()
+    conv, fc = estimated.layers.values()
+    assert conv.work == cost.Work("conv", 4, 2, groups=2, positions=2 * 3)
+    assert fc.work == cost.Work("fc", 4, 20)
+    assert [conv.bits.weight, conv.bits.input, conv.bits.adc] == [5, 4, 6]
+    assert [fc.bits.weight, fc.bits.input, fc.bits.adc] == [8, 6, 8]
+    assert (conv.hardware, fc.hardware) == ("ideal", "serial")
+    hardware = RULES[1].hardware
+    assert hardware is not None
+    seen = nnx.relu(model.conv(jnp.asarray(sample))).mean(axis=(1, 2))
+    activity = cost.measure(seen, Settings(), hardware)
+    conductance = cost.row_conductance(model.fc.kernel.get_value(), hardware, Settings())
+    wanted = cost.layer_cost(fc.work, fc.bits, activity, conductance, hardware, hard=True)
+    for name, value in wanted.energy.items():
+        assert float(fc.cost.energy[name]) == pytest.approx(float(value), rel=1e-4), name
+    assert float(fc.cost.latency_s) == pytest.approx(float(wanted.latency_s), rel=1e-5)
+
+
+def test_the_array_energy_of_groups_is_the_sum_over_every_cell(sample, estimated):
+    kernel = np.asarray(Net().conv.kernel.get_value())  # (2, 2, 1, 4); group g has outputs 2 g and 2 g + 1
+    expected = 0.0
+    for g in range(2):
+        x, w = sample[..., g], kernel[:, :, 0, 2 * g : 2 * g + 2].reshape(4, 2)
+        windows = np.stack([x[:, i : i + 2, j : j + 3] for i in (0, 1) for j in (0, 1)], axis=-1).reshape(-1, 4)
+        code_x = np.rint(windows / np.abs(windows).max() * 7).astype(int)  # 4 bits: 3 of magnitude, one phase
+        code_w = np.rint(w / np.abs(w).max() * 15).astype(int)
+        for s in range(2):
+            digit = np.sign(code_w) * (np.abs(code_w) >> 2 * s & 3)
+            siemens = (2e-6 + np.abs(digit) * 13e-6).sum(axis=1)  # both polarities
+            expected += 10e-9 * ((0.2 / 7 * code_x) ** 2 @ siemens).sum() / len(sample)
+    assert float(estimated.layers["conv"].cost.energy["array"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_totals_are_the_sums_of_the_layers(estimated):
+    parts = [layer.cost for layer in estimated.layers.values()]
+    assert estimated.energy_j == pytest.approx(sum(float(part.energy_j) for part in parts), rel=1e-6)
+    assert estimated.area_m2 == pytest.approx(sum(float(part.area_m2) for part in parts), rel=1e-6)
+    assert estimated.latency_s == pytest.approx(sum(float(part.latency_s) for part in parts), rel=1e-6)
+    assert estimated.energy_j == pytest.approx(sum(float(v) for v in estimated.total.energy.values()), rel=1e-6)
+
+
+def test_the_text_shows_layers_components_and_units(estimated):
+    text = str(estimated)
+    (row,) = (line for line in text.splitlines() if "conv" in line)
+    for part in ("4 x 2 x 2", "6", "5/4/6", f"{float(estimated.layers['conv'].cost.energy_j):.3g}"):
+        assert part in row, part
+    (adc,) = (line for line in text.splitlines() if line.startswith("│ adc"))
+    assert f"{float(estimated.total.energy['adc']) / estimated.energy_j:.1%}" in adc
+    assert f"{estimated.energy_j:.3g}" in text
+    assert all(unit in text for unit in ("energy, J", "latency, s", "area, m^2"))
+    assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_a_plain_model_is_put_on_the_hardware_given_and_left_plain(sample):
+    model = Net()
+    found = cost.estimate(model, sample, hardware=HARDWARE)
+    assert list(found.layers) == ["conv", "fc", "head"]
+    assert imcjax.nn.operators(model) == {}
+    again = cost.estimate(imcjax.convert(model, HARDWARE), sample)
+    assert found.energy_j == again.energy_j
+    with pytest.raises(UserError, match="has layers on hardware already"):
+        cost.estimate(imcjax.convert(model, HARDWARE), sample, hardware=HARDWARE)
+
+
+def test_calibrated_settings_count():
+    model = imcjax.convert(nnx.Linear(6, 4, rngs=nnx.Rngs(0)), HARDWARE)
+    x = np.abs(np.random.default_rng(0).normal(size=(32, 6))).astype(np.float32)
+    before = cost.estimate(model, x)
+    (operator,) = imcjax.nn.operators(model).values()
+    operator.input_signed = False  # 8 bits of magnitude in 3 phases, as 7 bits are: the phases' voltages differ
+    operator.set_range("input_range", 100 * x.max())
+    after = cost.estimate(model, x)
+    assert float(after.layers[""].cost.energy["array"]) < 0.1 * float(before.layers[""].cost.energy["array"])
+    assert float(after.layers[""].cost.energy["adc"]) == float(before.layers[""].cost.energy["adc"])
+    assert "(the model)" in str(after)
+
+
+def test_what_cannot_be_costed_is_refused(sample):
+    with pytest.raises(UserError, match=r"no layer on hardware; convert it first with imcjax\.convert, or give"):
+        cost.estimate(Net(), sample)
+    with pytest.raises(UserError, match=r"no nnx\.Linear or nnx\.Conv"):
+        cost.estimate(nnx.Dropout(0.5), sample, hardware=HARDWARE)
+    layer, x = nnx.Linear(6, 4, rngs=nnx.Rngs(0)), np.ones((2, 6), np.float32)
+    for hardware, name in (
+        (Hardware.ideal(), "dac.input_bits"),
+        (HARDWARE.replace(adc=imcjax.converters.Adc(bits=None)), "adc.bits"),
+        (HARDWARE.replace(encoding=imcjax.mapping.Differential()), "encoding.weight_bits"),
+    ):
+        with pytest.raises(UserError, match=f"hardware.{name} is absent"):
+            cost.estimate(layer, x, hardware=hardware)
+    with pytest.raises(UserError, match="NaN"):
+        cost.estimate(layer, np.nan * x, hardware=HARDWARE)
+    with pytest.raises(UserError, match="model is a function"):
+        cost.estimate(lambda x: x, x)
+
+
+def test_the_cost_model_is_reached_without_flax():
+    code = "import sys, imcjax; imcjax.cost.estimate, imcjax.cost.layer_cost; sys.exit('flax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
