@@ -101,7 +101,6 @@ EXACT = [
     (8, 2, 8, 4, True, 32, 16),
     (8, 2, 8, 4, False, 32, 16),
     (5, 1, 4, 1, True, 16, 128),
-    (5, 1, 4, 1, False, 128, 4),
     (7, 3, 6, 6, False, 24, 128),
     (4, 4, 3, 2, True, 7, 3),
     (8, 7, 2, 1, True, 128, 128),
@@ -208,7 +207,7 @@ def test_leaving_unused_slices_and_phases_out_changes_nothing(key):
     hardware = chip(8, 2, 8, 2, 7, program_sigma=0.03, read_sigma=0.02)
     widths = {"weight_bits": 4.0, "input_bits": 5.0}  # 3 and 4 bits of magnitude: 2 slices, 2 phases
     everything = run(x, w, hardware, key, **widths)
-    for counts in ({"slices": 2}, {"phases": 2}, {"slices": 2, "phases": 2}, {"slices": 3, "phases": 3}):
+    for counts in ({"slices": 2, "phases": 3}, {"slices": 3, "phases": 2}):
         np.testing.assert_allclose(run(x, w, hardware, key, **counts, **widths), everything, rtol=1e-5, atol=1e-5)
     less = run(x, w, hardware, key, slices=1, phases=1, **widths)  # traced widths cannot be checked: the top digits go missing
     assert np.abs(less - everything).max() > 0.1

@@ -52,7 +52,6 @@ STAGES = {
     "full_scale": lambda x: full_scale(2 + x[0], 41.0, x[1])[None],
     "best_range": lambda x: best_range(x, 3.0)[None],
     "program": programmed,
-    "mvm ideal": outputs(Hardware.ideal()),
     "mvm": outputs(HARDWARE),
     "mvm with settings": outputs(HARDWARE, Settings(weight_bits=3.2, adc_range=4e-5, input_signed=False, slices=1)),
     "mvm with wires": outputs(HARDWARE.replace(wires=Wires(1.0, 1.0, 5.0, 5.0), solver="pade")),
