@@ -13,7 +13,7 @@ from imcjax.crossbar.batching import batch_of
 from imcjax.crossbar.checks import check_circuit
 from imcjax.crossbar.schur_pcg import default_rtol
 from imcjax.crossbar.solution import Solution
-from imcjax.crossbar.solvers import AUTO, SOLVERS, check_solver, solver_for_fields
+from imcjax.crossbar.solvers import SOLVERS, check_solver, pick_solve, pick_transfer, prefers_transfer
 from imcjax.crossbar.wires import Wires
 from imcjax.errors import UserError
 
@@ -63,7 +63,7 @@ def solve(
 ) -> Solution:
     """All voltages and currents of the array, and how well they were solved; arguments and errors as for `currents`."""
     g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
-    solver_for_fields(solver)
+    pick_solve(solver)
     return _solve(g, v, wires, **settings)
 
 
@@ -92,25 +92,24 @@ def transfer_matrix(
 def _currents(g, v, wires, *, topology, solver, rtol):
     batch = batch_of(g.shape[:-2], v.shape[:-1])
     g, v = batch.join_g(g), batch.join_v(v)
-    found = SOLVERS[AUTO if solver == "auto" else solver]
-    if found.solve is None or v.shape[1] >= min(g.shape[1:]):
-        # From here on one matrix per array is less work than a solve per input.
-        s = found.transfer(g, wires.vector(g.dtype), rtol)
+    if prefers_transfer(solver, *g.shape[1:], v.shape[1]):
+        s = SOLVERS[pick_transfer(solver, *g.shape[1:])].transfer(g, wires.vector(g.dtype), rtol)
         return batch.split(jnp.matmul(v, s, precision=lax.Precision.HIGHEST))
-    return batch.split(found.solve(g, v, wires.vector(g.dtype), rtol).currents)
+    return batch.split(pick_solve(solver)(g, v, wires.vector(g.dtype), rtol).currents)
 
 
 @partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
 def _solve(g, v, wires, *, topology, solver, rtol):
     batch = batch_of(g.shape[:-2], v.shape[:-1])
-    solution = solver_for_fields(solver)(batch.join_g(g), batch.join_v(v), wires.vector(g.dtype), rtol)
+    solution = pick_solve(solver)(batch.join_g(g), batch.join_v(v), wires.vector(g.dtype), rtol)
     return jax.tree.map(batch.split, solution)
 
 
 @partial(jax.jit, static_argnames=("solver", "rtol"))
 def _transfer_matrix(g, wires, *, solver, rtol):
     joined = g.reshape(-1, *g.shape[-2:])
-    return SOLVERS[AUTO if solver == "auto" else solver].transfer(joined, wires.vector(g.dtype), rtol).reshape(g.shape)
+    found = SOLVERS[pick_transfer(solver, *g.shape[-2:])]
+    return found.transfer(joined, wires.vector(g.dtype), rtol).reshape(g.shape)
 
 
 def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: float | None):

@@ -22,9 +22,8 @@ def in_chunks(
     `solve` returns two trees: what to sum over the inputs, (arrays, ...), and what to keep for each, (arrays, inputs, ...).
     Pieces are filled up with zero inputs, which must add nothing to the sums.
     """
-    arrays, cells = g.shape[0], g.shape[1] * g.shape[2]
+    arrays, room = g.shape[0], _room(g)
     count = jax.tree.leaves(inputs)[0].shape[1]
-    room = max(1, _CELLS_AT_ONCE.get(jax.default_backend(), _CELLS_AT_ONCE_ELSEWHERE) // cells)
     input_pieces = -(-count // room)
     array_pieces = -(-arrays // max(1, room // count))
     if input_pieces == array_pieces == 1:
@@ -39,6 +38,18 @@ def in_chunks(
 
     sums, kept = jax.lax.map(one_array_piece, (_split(g, 0, array_pieces), _split(inputs, 0, array_pieces)))
     return _join(sums, 0, arrays), _join(kept, 0, arrays)
+
+
+def map_arrays(function: Callable[[Array], Array], g: Float[Array, "arrays rows cols"]) -> Array:
+    """`function(g)` piece by piece, for a function of each array by itself."""
+    pieces = -(-g.shape[0] // _room(g))
+    return function(g) if pieces == 1 else _join(jax.lax.map(function, _split(g, 0, pieces)), 0, g.shape[0])
+
+
+def _room(g):
+    """How many systems of the size of `g` are solved at once."""
+    limit = _CELLS_AT_ONCE.get(jax.default_backend(), _CELLS_AT_ONCE_ELSEWHERE)
+    return max(1, limit // (g.shape[1] * g.shape[2]))
 
 
 def _split(tree, axis, pieces):

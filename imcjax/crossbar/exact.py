@@ -7,7 +7,8 @@ Its gradient solves both problems again, piece by piece, so it needs no more mem
 of S, sum_ij C_ij S_ij is a sum over the rows (or columns) of C of the currents of one driven array each.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import wraps
 
 import jax
 import jax.numpy as jnp
@@ -33,26 +34,21 @@ def solve(
     return in_chunks(piece, g, v)[1]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def transfer(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "arrays rows cols"]:
-    """S (siemens) with currents = v @ S; differentiable in `g` and `wires` (`Wires.vector`)."""
-    arrays, rows, cols = g.shape
-    units = jnp.broadcast_to(jnp.eye(min(rows, cols), dtype=g.dtype), (arrays, min(rows, cols), min(rows, cols)))
-    if rows <= cols:
-        return in_chunks(lambda g, v: ((), network(g, wires, Sources(driver=v), rtol).currents), g, units)[1]
-    _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol).source_currents), g, units)
-    return -jnp.swapaxes(drawn, 1, 2)
+def with_adjoint_gradient(transfer: Callable) -> Callable:
+    """Give a method for the exact transfer matrix, (g, wires, rtol) -> S, the gradient described above."""
+    differentiable = jax.custom_vjp(transfer, nondiff_argnums=(2,))
+    differentiable.defvjp(lambda g, wires, rtol: (differentiable(g, wires, rtol), (g, wires)), _backward)
+    return wraps(transfer)(differentiable)
 
 
-def _forward(g, wires, rtol):
-    return transfer(g, wires, rtol), (g, wires)
+def _units(g):
+    count = min(g.shape[1:])
+    return jnp.broadcast_to(jnp.eye(count, dtype=g.dtype), (g.shape[0], count, count))
 
 
 def _backward(rtol, saved, cotangent):
     g, wires = saved
-    arrays, rows, cols = g.shape
-    units = jnp.broadcast_to(jnp.eye(min(rows, cols), dtype=g.dtype), (arrays, min(rows, cols), min(rows, cols)))
-    pair = (units, cotangent) if rows <= cols else (jnp.swapaxes(cotangent, 1, 2), units)
+    pair = (_units(g), cotangent) if g.shape[1] <= g.shape[2] else (jnp.swapaxes(cotangent, 1, 2), _units(g))
 
     def solve(g, pair):
         driven, sensed = Sources(driver=pair[0]), Sources(sense=pair[1])
@@ -66,4 +62,10 @@ def _backward(rtol, saved, cotangent):
     return to_g, jnp.sum(to_wires, 0)
 
 
-transfer.defvjp(_forward, _backward)
+@with_adjoint_gradient
+def transfer(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "arrays rows cols"]:
+    """S (siemens) with currents = v @ S; differentiable in `g` and `wires` (`Wires.vector`)."""
+    if g.shape[1] <= g.shape[2]:
+        return in_chunks(lambda g, v: ((), network(g, wires, Sources(driver=v), rtol).currents), g, _units(g))[1]
+    _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol).source_currents), g, _units(g))
+    return -jnp.swapaxes(drawn, 1, 2)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from imcjax.crossbar import exact, ideal, pade
+from imcjax.crossbar import exact, ideal, pade, port_merge
 from imcjax.errors import UserError, nearest
 
 
@@ -18,12 +18,28 @@ class Solver(NamedTuple):
 
 SOLVERS = {
     "schur_pcg": Solver(exact.transfer, exact.solve),
+    "port_merge": Solver(port_merge.transfer),
     "pade": Solver(pade.transfer),
     "ideal": Solver(ideal.transfer, ideal.solve),
 }
 
-# The exact solver that `auto` stands for.
-AUTO = "schur_pcg"
+# Smallest side of an array for which merging is worth its longer compilation; the factors measured at 64 and 128 are 3 and 4.
+_MERGE_FROM = 64
+
+
+def pick_transfer(solver: str, rows: int, cols: int) -> str:
+    """The name behind `auto` for a transfer matrix: exact, and the fastest that was measured for these sizes."""
+    if solver != "auto":
+        return solver
+    padded = 2 ** ((rows - 1).bit_length() + (cols - 1).bit_length())
+    return "port_merge" if min(rows, cols) >= _MERGE_FROM and padded <= 2 * rows * cols else "schur_pcg"
+
+
+def prefers_transfer(solver: str, rows: int, cols: int, inputs: int) -> bool:
+    """Whether so many inputs of one array are better served by its transfer matrix than one by one."""
+    name = pick_transfer(solver, rows, cols)
+    enough = min(rows, cols) // 2 if name == "port_merge" else min(rows, cols)
+    return (solver in SOLVERS and SOLVERS[solver].solve is None) or inputs >= enough
 
 
 def check_solver(solver: str) -> None:
@@ -36,14 +52,14 @@ def check_solver(solver: str) -> None:
         raise UserError(f"solver {solver!r} does not exist{nearest(str(solver), ['auto', *SOLVERS])}.")
 
 
-def solver_for_fields(name: str) -> Callable:
+def pick_solve(solver: str) -> Callable:
     """The `solve` of a named solver.
 
     Raises:
       UserError: when the method computes no node voltages.
     """
-    found = SOLVERS[AUTO if name == "auto" else name].solve
+    found = SOLVERS["schur_pcg" if solver == "auto" else solver].solve
     if found is None:
-        able = sorted(key for key, solver in SOLVERS.items() if solver.solve)
-        raise UserError(f"solver {name!r} computes no node voltages; use `currents` or `transfer_matrix`, or one of {able}.")
+        able = sorted(name for name, one in SOLVERS.items() if one.solve)
+        raise UserError(f"solver {solver!r} computes no node voltages; use `currents` or `transfer_matrix`, or one of {able}.")
     return found

@@ -9,6 +9,7 @@ import pytest
 
 from imcjax import crossbar
 from imcjax.crossbar import Wires
+from imcjax.crossbar.solvers import pick_transfer
 
 from . import nodal
 
@@ -41,13 +42,22 @@ def test_accuracy_of_a_64_by_48_array(contrast, r, x64, bound):
     assert nodal.off(found, reference) < bound
 
 
-@pytest.mark.parametrize("rows, cols", [(20, 14), (14, 20)])
-def test_transfer_matrix_in_float32(rows, cols):
+@pytest.mark.parametrize("solver", ["schur_pcg", "port_merge"])
+@pytest.mark.parametrize("rows, cols", [(20, 13), (14, 20), (1, 5), (6, 1)])
+def test_transfer_matrix_in_float32(rows, cols, solver):
     g, v = nodal.example(rows, cols, 30)
     reference = nodal.solve(g, v, *RESISTANCES)[0]
     wires = Wires(*RESISTANCES)
-    assert nodal.off(v @ np.asarray(crossbar.transfer_matrix(g, wires), float), reference) < 1e-6
-    assert nodal.off(crossbar.currents(g, v, wires), reference) < 1e-6
+    assert nodal.off(v @ np.asarray(crossbar.transfer_matrix(g, wires, solver=solver), float), reference) < 1e-6
+    assert nodal.off(crossbar.currents(g, v, wires, solver=solver), reference) < 1e-6
+
+
+def test_large_arrays_are_merged_and_as_accurate():
+    assert pick_transfer("auto", 64, 100) == "port_merge"
+    assert pick_transfer("auto", 16, 1000) == pick_transfer("auto", 65, 65) == "schur_pcg"
+    g, v = nodal.example(64, 100, 1)
+    s = crossbar.transfer_matrix(g, Wires(*RESISTANCES))
+    assert nodal.off(v @ np.asarray(s, float), nodal.solve(g, v, *RESISTANCES)[0]) < 1e-6
 
 
 def test_each_input_converges_by_itself():
@@ -82,3 +92,8 @@ def test_agrees_with_crosssim():
     with jax.enable_x64(True):
         found = crossbar.currents(g, x, Wires(1e-4, 1e-4, 1e-4, 1e-4))
     assert nodal.off(found, reference) < 1e-8
+
+
+def test_sizes_for_which_a_compiler_fusion_used_to_crash():
+    g = np.full((8, 16, 16), 1e-5)
+    assert np.isfinite(crossbar.transfer_matrix(g, Wires(*RESISTANCES), solver="schur_pcg")).all()

@@ -81,7 +81,7 @@ def test_ideal_wires_give_the_matrix_product(solver):
         np.testing.assert_allclose(nearly, g.astype(np.float32), rtol=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["schur_pcg"])
+@pytest.mark.parametrize("solver", ["schur_pcg", "port_merge"])
 def test_some_zero_resistances_among_others(solver):
     g, v = nodal.example(9, 8, 2)
     with jax.enable_x64(True):
