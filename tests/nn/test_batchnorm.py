@@ -36,8 +36,9 @@ def sequence(bias=True, **options):
     )
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("options", [{}, {"use_scale": False, "epsilon": 0.1}, {"use_bias": False}])
+@pytest.mark.parametrize(
+    ("bias", "options"), [(True, {}), (False, {"use_scale": False, "epsilon": 0.1}), (True, {"use_bias": False}), (False, {})]
+)
 def test_folded_norms_of_a_sequential_give_the_same_outputs(bias, options):
     model, x = sequence(bias, **options), data(2, 3, 3, 2)
     before = np.asarray(model(x))

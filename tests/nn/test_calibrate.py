@@ -14,39 +14,38 @@ from imcjax.nn.variables import Calls
 from .example import QUANTIZED, Net, data, net, run
 
 
-def test_calibration_makes_ranges_static_and_finds_the_sign_of_the_inputs():
-    model = imcjax.convert(net(), QUANTIZED)
-    assert all(o.settings().input_range is None and o.input_signed for o in operators(model).values())
-    assert {layer.ranges for layer in imcjax.summary(model).layers} == {"dynamic"}
-    batches = [data(16, 10, seed=s) for s in range(2)]
-    imcjax.calibrate(model, iter(batches))
-    assert {layer.ranges for layer in imcjax.summary(model).layers} == {"static"}
-    first, second = operators(model).values()
-    assert (first.input_signed, second.input_signed) == (True, False)
-    for path, operator in operators(model).items():
-        assert operator.adc_range.get_value().shape == (QUANTIZED.encoding.slices, 1)
-        assert (operator.adc_range.get_value() > 0).all()
-        largest = np.abs(layers(model)[path].kernel.get_value()).max()
-        assert largest / 16 < float(operator.weight_range.get_value()) <= largest * 1.0001
-    most = max(np.abs(batch).max() for batch in batches)
-    assert most / 16 < float(first.input_range.get_value()) <= most * 1.0001
-    # the batch no longer sets the scale: what an input gives does not depend on what it comes with
-    x = batches[0]
-    np.testing.assert_allclose(run(model, x)[0], run(model, np.concatenate([x[:1], 50 * x]))[0], rtol=1e-6)
-
-
-def test_a_calibrated_network_on_a_preset_is_closer_to_the_float_one():
+def test_calibration_on_a_preset():
     model, hardware = Net(nnx.Rngs(0), 40, 24, 5), imcjax.hardware.preset("rram_128").replace(solver="pade")
-    x = data(64, 40) ** 3 / 3  # a long tail, as activations have
+    batches = [data(32, 40, seed=s) ** 3 / 3 for s in range(2)]  # a long tail, as activations have
+    x = jnp.concatenate(batches)
     converted = imcjax.convert(model, hardware)  # without rngs: no noise
 
     def error() -> float:
         return float(jnp.mean((run(converted, x) - model(x)) ** 2) / jnp.var(model(x)))
 
     before = error()
-    imcjax.calibrate(converted, [x])
+    assert all(o.settings().input_range is None and o.input_signed for o in operators(converted).values())
+    assert {layer.ranges for layer in imcjax.summary(converted).layers} == {"dynamic"}
+    imcjax.calibrate(converted, iter(batches))
+
+    # closer to the float network
     assert error() < 0.5 * before
     assert error() < 0.01
+
+    # static ranges, from all batches, and the sign of the inputs
+    assert {layer.ranges for layer in imcjax.summary(converted).layers} == {"static"}
+    first, second = operators(converted).values()
+    assert (first.input_signed, second.input_signed) == (True, False)
+    for path, operator in operators(converted).items():
+        assert operator.adc_range.get_value().shape == (hardware.encoding.slices, 1)
+        assert (operator.adc_range.get_value() > 0).all()
+        largest = np.abs(layers(converted)[path].kernel.get_value()).max()
+        assert largest / 16.001 < float(operator.weight_range.get_value()) < largest * 1.001
+    assert jnp.abs(x).max() / 16.001 < float(first.input_range.get_value()) < jnp.abs(x).max() * 1.001
+
+    # the batch no longer sets the scale: what an input gives does not depend on what it comes with
+    louder = jnp.concatenate([x[:1], 50 * x[1:]])
+    np.testing.assert_allclose(run(converted, x)[0], run(converted, louder)[0], rtol=1e-5)
 
 
 def test_inputs_are_recorded_as_the_float_model_has_them():

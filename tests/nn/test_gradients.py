@@ -12,7 +12,7 @@ from imcjax import Rule
 from imcjax.crossbar import Wires
 from imcjax.nn import Bits, HardwareVariable, Range, operators
 
-from .example import SMOOTH, WIRED, close, data, net, run
+from .example import QUANTIZED, SMOOTH, WIRED, close, data, net, run
 
 
 X, Y = data(32, 10), data(32, 3, seed=2)
@@ -87,15 +87,14 @@ def test_a_shared_resistance_has_the_sum_of_the_layers_gradients():
 
 
 def test_jit_of_the_split_state_is_the_model():
-    model = imcjax.convert(net(), WIRED)
+    model = imcjax.convert(net(), QUANTIZED)
     graph, state = nnx.split(model)
     pure = jax.jit(lambda state, x: nnx.merge(graph, state)(x))
     np.testing.assert_allclose(pure(state, X), run(model, X), rtol=1e-5, atol=1e-6)
 
 
 def test_training_needs_nothing_but_the_converted_model():
-    model = imcjax.convert(net(), WIRED)
-    imcjax.calibrate(model, [X])
+    model = imcjax.convert(net(), QUANTIZED)
     frozen = jax.device_get(jax.tree.leaves(nnx.state(model, (Bits, Range, HardwareVariable))))
     optimizer = nnx.Optimizer(model, optax.adam(0.02), wrt=nnx.Param)
 
@@ -112,7 +111,7 @@ def test_training_needs_nothing_but_the_converted_model():
 
 
 def test_noise_aware_training_and_learned_widths():
-    noisy = WIRED.replace(device=imcjax.devices.Generic(1e-6, 40e-6, program_sigma=0.02))
+    noisy = QUANTIZED.replace(device=imcjax.devices.Generic(1e-6, 40e-6, program_sigma=0.02))
     model = imcjax.convert(net(), noisy, rngs=nnx.Rngs(imc=0))
     imcjax.calibrate(model, [X])
     kinds = (nnx.Param, Bits, Range)
