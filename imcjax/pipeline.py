@@ -9,6 +9,7 @@ from inputs to outputs; `read` is the last two, `mvm` is all of it. Axes are nam
 S weight slices, P input phases, T row tiles, C column tiles, r rows and c columns of a tile, B batch, N outputs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from imcjax import crossbar, mapping
 from imcjax.converters import full_scale
 from imcjax.errors import UserError, concrete
 from imcjax.hardware import Hardware, check
-from imcjax.keys import fold_name
+from imcjax.keys import fold_index, fold_name
 from imcjax.pytree import record, static
 from imcjax.quantize import clip_through, quantize
 from imcjax.settings import Settings, complete, magnitude_bits
@@ -102,7 +103,7 @@ def program(
     digits, step, place = weight_digits(w, hardware, settings)
     tiles = tiling(w.shape, hardware).cut(digits)  # (S, T, C, r, c)
     targets = hardware.encoding.encode(tiles, hardware.device.g_min, hardware.device.g_max)  # (S, 2, T, C, r, c)
-    state = hardware.device.program(targets, key)
+    state = _per_tile(hardware.device.program, targets, key)
     return Programmed(state, step, place, *w.shape)
 
 
@@ -130,7 +131,7 @@ def settle(
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
     check(hardware)
-    g = hardware.device.read(programmed.state, key, time)  # (S, 2, T, C, r, c)
+    g = _per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)  # (S, 2, T, C, r, c)
     s = g if hardware.wires is None else crossbar.transfer_matrix(g, hardware.wires, solver=hardware.solver)
     pairs = s[:, 0] - s[:, 1]
     layout = tiling((programmed.n_in, programmed.n_out), hardware)
@@ -214,6 +215,16 @@ def input_digits(
     used = mapping.slices.in_use(bits, hardware.dac.bits)
     digits = mapping.slices.split(codes, settings.phases, hardware.dac.bits, used)
     return digits, step, mapping.slices.weights(settings.phases, hardware.dac.bits, used, x.dtype)
+
+
+def _per_tile(draw: Callable[..., Any], tree: Any, key: jax.Array | None) -> Any:
+    """draw(tree, key) with a key of its own, fold_in of its index, for each tile; leaves are (S, 2, T, C, r, c)."""
+    if key is None:
+        return draw(tree, None)
+    row_tiles, col_tiles = jax.tree.leaves(tree)[0].shape[2:4]
+    indices = jnp.arange(row_tiles * col_tiles, dtype=jnp.uint32).reshape(row_tiles, col_tiles)
+    over_columns = jax.vmap(lambda part, index: draw(part, fold_index(key, index)), in_axes=(2, 0), out_axes=2)
+    return jax.vmap(over_columns, in_axes=(2, 0), out_axes=2)(tree, indices)
 
 
 def unit_current(hardware: Hardware) -> jax.Array | float:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+
 Record = TypeVar("Record")
 
 
-def static(default: Any = dataclasses.MISSING, *, low: int | None = None, high: int | None = None, **kwargs: Any) -> Any:
+def static(*, default: Any = dataclasses.MISSING, low: int | None = None, high: int | None = None, **kwargs: Any) -> Any:
     """A field that is part of the structure: it must be hashable, and another value compiles another program."""
     return dataclasses.field(default=default, metadata={"static": True, "low": low, "high": high, "unit": ""}, **kwargs)
 

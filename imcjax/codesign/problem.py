@@ -160,6 +160,10 @@ class Problem(FloatProblem):
 
         return jax.jit(loss)
 
+    def uniform_bits(self, triple: np.ndarray) -> np.ndarray:
+        """(layers, 3) bit-widths with the same (weight, input, ADC) in all layers."""
+        return np.repeat(triple[None], len(self.network.paths), axis=0)
+
     def named(self, bits: np.ndarray) -> dict[str, list[float]]:
         """Bit-widths by layer, for the history."""
         return {path: [round(float(b), 3) for b in row] for path, row in zip(self.network.paths, bits, strict=True)}

@@ -8,7 +8,7 @@ from imcjax.codesign import menu
 from imcjax.codesign.problem import Design, FloatProblem, Problem, Task
 from imcjax.codesign.result import build_result
 from imcjax.codesign.stages import judge, make_legal, search, train_float, tune_within_budget
-from imcjax.codesign.uniform import best_uniform
+from imcjax.codesign.uniform import best_uniform, screened
 from imcjax.training import Stages
 
 
@@ -50,9 +50,16 @@ def codesign(task: Task, stages: Stages) -> dict[str, Any]:
 
 
 def searched_design(problem: Problem, stages: Stages) -> Design:
-    """The design that search, projection and tuning lead to."""
+    """The design that search, projection and tuning lead to.
+
+    The projection starts from the searched bit-widths and from the best uniform ones: what it measures decides.
+    """
     state = search(problem, stages)
-    bits = make_legal(problem, stages, "project", state.params, np.asarray(state.bits))
+    triples, _, losses = screened(problem, stages)
+    starts = [np.asarray(state.bits)]
+    if np.isfinite(losses).any():
+        starts.append(problem.uniform_bits(triples[int(np.nanargmin(losses))]))
+    bits = make_legal(problem, stages, "project", state.params, starts)
     return tune_within_budget(problem, stages, state.params, bits)
 
 

@@ -20,7 +20,7 @@ from imcjax.keys import fold_name
 from imcjax.training import Row, Stages
 
 
-RHO = 8.0
+RHO = 4.0
 """Weight of the augmented Lagrangian's quadratic term, and the multiplier's step size."""
 
 
@@ -47,7 +47,7 @@ def train_float(problem: FloatProblem, stages: Stages) -> nnx.State:
 def search(problem: Problem, stages: Stages) -> SearchState:
     """Weights and real bit-widths moved together, from the widest widths down to the budget."""
     plan = problem.task.plan
-    optimizer, bit_optimizer = optax.adam(plan.rate), optax.adam(plan.bit_rate, b1=0.9, b2=0.99)
+    optimizer, bit_optimizer = optax.adam(plan.rate), optax.adam(plan.bit_rate, b1=0.95, b2=0.99)
     chunk = search_chunk(problem.network, problem.bill, problem.fast, optimizer, bit_optimizer, problem.low, problem.high, RHO)
     log_start, log_end = np.log(problem.reference_j), np.log(problem.budget_j * MARGIN)
     key = fold_name(problem.key, "search")
@@ -73,8 +73,8 @@ def search(problem: Problem, stages: Stages) -> SearchState:
     return stages.run("search", plan.search_steps, plan.chunk, start, advance, metric=metric)
 
 
-def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: np.ndarray) -> np.ndarray:
-    """Whole bit-widths within the budget, from real ones, by measured validation losses."""
+def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, starts: list[np.ndarray]) -> np.ndarray:
+    """Whole bit-widths within the budget by measured validation losses: the best of those reached from several starts."""
 
     def advance(_: Any, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
         rows: list[Row] = []
@@ -82,16 +82,20 @@ def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, 
         def tell(move: dict[str, Any]) -> None:
             rows.append(move | {"phase": "project", "step": len(rows) + 1, "bits": problem.named(move["bits"])})
 
-        legal = project(
-            bits,
-            problem.network.signed,
-            problem.hardware,
-            lambda designs: problem.energy(params, designs),
-            lambda designs: problem.losses(params, designs),
-            problem.budget_j * MARGIN,
-            tell=tell,
-        )
-        return legal, rows
+        reached = [
+            project(
+                bits,
+                problem.network.signed,
+                problem.hardware,
+                lambda designs: problem.energy(params, designs),
+                lambda designs: problem.losses(params, designs),
+                problem.budget_j * MARGIN,
+                exchanges=problem.task.plan.exchanges,
+                tell=tell,
+            )
+            for bits in starts
+        ]
+        return reached[int(np.argmin(problem.losses(params, np.stack(reached))))], rows
 
     legal = stages.run(stage, 1, 1, lambda: np.zeros_like(problem.low), advance)
     menu.require_legal(legal, problem.network.signed, problem.hardware)
@@ -146,7 +150,7 @@ def tune_within_budget(problem: Problem, stages: Stages, params: nnx.State, bits
         design = tune(problem, stages, f"tune{suffix}", params, bits, problem.task.plan.tune_steps)
         if problem.energy_of(design) <= problem.budget_j:
             return design
-        bits = make_legal(problem, stages, f"project-{attempt + 2}", design.params, bits)
+        bits = make_legal(problem, stages, f"project-{attempt + 2}", design.params, [bits])
     raise UserError("Tuning crossed the energy budget ten times; give a larger --energy-budget.")
 
 

@@ -21,7 +21,7 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
       UserError: no uniform design fits.
     """
     plan, chips = problem.task.plan, problem.task.chips
-    triples, joules, losses = _screened(problem, stages)
+    triples, joules, losses = screened(problem, stages)
     order = [int(i) for i in np.argsort(losses) if np.isfinite(losses[i])]
     names = ("weight", "input", "adc")
     considered = [
@@ -32,7 +32,7 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
     for rank, i in enumerate(order):
         if len(finalists) == plan.finalists:
             break
-        bits = np.repeat(triples[i][None], len(problem.network.paths), axis=0)
+        bits = problem.uniform_bits(triples[i])
         design = tune(problem, stages, f"uniform-{rank}", problem.params, bits, plan.search_steps + plan.tune_steps)
         if problem.energy_of(design) > problem.budget_j:
             continue
@@ -45,7 +45,7 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
     return max(finalists, key=lambda pair: pair[0])[1], considered
 
 
-def _screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All triples (n, 3), their energies, and their validation losses without training; NaN where they are out of the race."""
     designs = menu.uniform_triples(problem.network.signed, problem.hardware)
 

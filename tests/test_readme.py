@@ -1,0 +1,27 @@
+"""What the README shows runs as it is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    scope: dict = {}
+    exec(compile(example, "README.md", "exec"), scope)
+    assert float(scope["g"].wires.wordline) != 0
+    assert float(scope["g"].device.g_max) != 0
+    shown = capsys.readouterr().out
+    assert "layers/0" in shown
+    assert "digital" in shown
+
+
+def test_its_commands_are_the_ones_that_ci_runs() -> None:
+    ci = (Path(__file__).parent.parent / ".ci" / "run").read_text()
+    assert "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest" in README
+    for part in ("python3 -m venv .venv", ".venv/bin/pip install -e '.[test]'", ".venv/bin/pytest"):
+        assert part in ci
