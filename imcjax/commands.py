@@ -1,6 +1,8 @@
 """What the subcommands of `imcjax` do: check the input, run, write the results, print them."""
 
+import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imcjax import __version__, data, hardware, models, report
-from imcjax.codesign import BudgetError, Task, check_budget, finished_design, plan_for, score
+from imcjax.codesign import BudgetError, Task, check_budget, finished_design, menu, plan_for, score
 from imcjax.codesign import codesign as run_codesign
 from imcjax.codesign.chips import spread
 from imcjax.errors import UserError, check_number, nearest
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 
 CONFIG, RESULT, CHECKPOINT = "config.json", "result.json", "checkpoint"
+SETTINGS = {"imcjax", "data", "model", "hardware", "energy_budget", "chips", "seed", "quick"}
+"""What config.json holds."""
 
 
 def codesign(options: "Codesign") -> None:
@@ -31,11 +35,13 @@ def codesign(options: "Codesign") -> None:
     Raises:
       UserError: wrong input, before anything is written.
     """
+    avoid_wrong_sums()
     console = Console()
     check_number("--energy-budget", options.energy_budget, 1e-6, 1.0)
     check_number("--chips", options.chips, 1, 100_000, whole=True)
     check_number("--seed", options.seed, 0, 2**31 - 1, whole=True)
     technology = find_hardware(options.hardware)
+    menu.bounds([], technology)  # refuses hardware with a continuous stage
     if options.model not in models.names():
         raise UserError(f"There is no model {options.model!r}{nearest(options.model, models.names())}.")
     dataset = data.load(options.data, options.data_dir)
@@ -51,14 +57,14 @@ def codesign(options: "Codesign") -> None:
         "quick": options.quick,
     }
     out = options.out or Path("runs") / (
-        f"{options.data}-{options.model}-{technology.name}-s{options.seed}" + ("-quick" if options.quick else "")
+        f"{options.data}-{options.model}-{re.sub('[^-.0-9A-Za-z_]+', '-', technology.name)}-s{options.seed}"
+        + ("-quick" if options.quick else "")
     )
-    fresh = claim(out, config)
+    claim(out, config)
     if (out / RESULT).exists():
         console.print(f"{out} holds this run, finished; its result:")
         show(read_json(out / RESULT), out, console)
         return
-    avoid_wrong_sums()
     task = Task(
         data=dataset,
         model=options.model,
@@ -70,13 +76,18 @@ def codesign(options: "Codesign") -> None:
     )
     stages = Stages(Store(out / CHECKPOINT))
     console.print(f"Co-design of {options.model} on {options.data} for {technology.name}, in {out}")
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         check_budget(task)
         write_json(out / CONFIG, config)
         result = run_codesign(task, stages) | {"command": command_line(options)}
     except BudgetError:
-        if fresh:  # found out with the trained weights: take back what this run has written
-            shutil.rmtree(out, ignore_errors=True)
+        # Found out with the trained weights: take back what this run has written.
+        (out / CONFIG).unlink(missing_ok=True)
+        shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not there yet, or somebody else's files in it
+            for folder in missing:
+                folder.rmdir()
         raise
     history = [row for row in stages.history if "loss" in row]  # the steps; what chips reach is in the result
     report.layers_parquet(result, out / "layers.parquet")
@@ -93,18 +104,21 @@ def evaluate(options: "Evaluate") -> None:
     Raises:
       UserError: not a finished run, or wrong numbers.
     """
+    avoid_wrong_sums()
     console = Console()
-    for name in (CONFIG, RESULT):
-        if not (options.run / name).is_file():
+    for name in (CONFIG, RESULT, CHECKPOINT):
+        if not os.path.exists(options.run / name):
             raise UserError(
                 f"{options.run} is not a finished run: it has no {name}; give the --out folder of `imcjax codesign`."
             )
     config, result = read_json(options.run / CONFIG), read_json(options.run / RESULT)
+    for name, content, keys in ((CONFIG, config, SETTINGS), (RESULT, result, {"chosen"})):
+        if not isinstance(content, dict) or not keys <= content.keys():
+            raise UserError(f"{options.run} is not a run of imcjax: its {name} is something else; give the folder of a run.")
     chips = config["chips"] if options.chips is None else options.chips
     check_number("--chips", chips, 1, 100_000, whole=True)
     check_number("--time", options.time, 0.0, unit="s")
     technology = hardware.from_dict(config["hardware"])
-    avoid_wrong_sums()
     task = Task(
         data=data.load(config["data"], options.data_dir),
         model=config["model"],
@@ -158,26 +172,31 @@ def find_hardware(name: str) -> hardware.Hardware:
     raise UserError(f"--hardware {name!r} is neither a preset nor a file{nearest(name, hardware.presets())}.")
 
 
-def claim(out: Path, config: dict[str, Any]) -> bool:
-    """Whether `out` is free for a new run; False where it holds this very run.
+def claim(out: Path, config: dict[str, Any]) -> None:
+    """Make sure that `out` is free for a new run, or holds this very run.
 
     Raises:
       UserError: it holds something else, or cannot be written.
     """
-    if out.exists() and not out.is_dir():
+    # os.path, since Path.exists raises on what may not be looked at and on names that are too long.
+    if os.path.exists(out) and not os.path.isdir(out):
         raise UserError(f"--out {out} is a file; give a folder.")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / CONFIG).is_file():
-            raise UserError(f"--out {out} is not empty and holds no run of imcjax; give another folder.")
-        found = read_json(out / CONFIG)
-        if found != config:
-            keys = found.keys() | config.keys() if isinstance(found, dict) else {"everything"}
-            other = sorted(key for key in keys if not isinstance(found, dict) or found.get(key) != config.get(key))
-            raise UserError(f"--out {out} holds a run of other settings ({', '.join(other)} differ); give another folder.")
+    try:
+        free = not os.path.isdir(out) or not any(out.iterdir())
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be read ({error.strerror}); give another folder.") from None
+    if free:
         writable(out)
-        return False
-    writable(out)
-    return True
+        return
+    if not (out / CONFIG).is_file():
+        raise UserError(f"--out {out} is not empty and holds no run of imcjax; give another folder.")
+    found = read_json(out / CONFIG)
+    if found != config:
+        keys = found.keys() | config.keys() if isinstance(found, dict) else {"everything"}
+        other = sorted(key for key in keys if not isinstance(found, dict) or found.get(key) != config.get(key))
+        raise UserError(f"--out {out} holds a run of other settings ({', '.join(other)} differ); give another folder.")
+    if not (out / RESULT).exists():  # a finished run is only read
+        writable(out)
 
 
 def show(result: dict[str, Any], out: Path, console: Console) -> None:
