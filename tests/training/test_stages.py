@@ -1,6 +1,6 @@
 """Checkpoints, and stages that end the same whether or not they were killed in between."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ from imcjax.training import Stages, Store
 
 
 class State(NamedTuple):
-    params: dict
-    moments: object
+    params: Any
+    moments: Any
 
 
 OPTIMIZER = optax.adam(1e-2)
