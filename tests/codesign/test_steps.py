@@ -27,11 +27,11 @@ class Spy:
 
 
 class Price:
-    """A bill: the sum of the bits, and of a weight that must not learn to be cheap."""
+    """A bill that rises by 10 % with each bit anywhere, and with a weight that must not learn to be cheap."""
 
     def energy(self, params, bits, *, hard, ranges):
         assert not hard
-        return jnp.sum(bits) * jnp.exp(params["w"])
+        return jnp.exp(0.1 * jnp.sum(bits) + params["w"])
 
 
 def searched(seen, bits, *, steps, rate=0.0, bit_rate=0.0, multiplier=0.0, log_target=0.0, first=0, key=KEY):
@@ -74,11 +74,11 @@ def test_price_moves_bits_only():
     real = np.array([[3.0, 4.0, 5.0]])
 
     def run(multiplier):
-        return searched(lambda bits: 0.0, real, steps=1, rate=1.0, bit_rate=0.5, multiplier=multiplier, log_target=np.log(12))
+        return searched(lambda bits: 0.0, real, steps=1, rate=1.0, bit_rate=0.5, multiplier=multiplier, log_target=1.3)
 
-    free, bound = run(0.0)[0], run(3.0)[0]
-    np.testing.assert_array_equal(free.bits, real)  # on the target, with the multiplier at zero: no force
-    np.testing.assert_allclose(bound.bits, real - 0.5 * 3.0 / 12, rtol=1e-5)  # mu d log(sum) / d bits
+    free, bound = run(0.0)[0], run(3.0)[0]  # the price is exp(1.2)
+    np.testing.assert_array_equal(free.bits, real)  # within the target, with the multiplier at zero: no force
+    np.testing.assert_allclose(bound.bits, real - 0.5 * (3.0 - 0.1) * 0.1, rtol=1e-5)  # (mu + rho c) d log(price) / d bits
     np.testing.assert_array_equal(bound.params["w"], free.params["w"])
     assert float(free.params["w"]) == pytest.approx(-0.5)  # the loss moves it
 
