@@ -22,7 +22,7 @@ class Codesign:
     """Network: mlp or lenet5."""
     hardware: str = "rram_128"
     """A preset (`imcjax presets` lists them) or a TOML file."""
-    energy_budget: float = 0.25
+    energy_budget: float = 0.15
     """Energy per inference, as a fraction of the uniform design with the widest legal bits."""
     chips: int = 20
     """Simulated chips on which the design is judged."""

@@ -24,18 +24,18 @@ class Plan:
     """
 
     float_steps: int = 1200
-    search_steps: int = 400
-    tune_steps: int = 300
+    search_steps: int = 300
+    tune_steps: int = 400
     batch: int = 64
     float_batch: int = 64
     chunk: int = 25
     float_rate: float = 2e-3
     rate: float = 1e-3
-    bit_rate: float = 0.04
+    bit_rate: float = 0.06
     range_rate: float = 0.01
     calibration: int = 256
     probe: int = 512
-    probe_chips: int = 2
+    probe_chips: int = 4
     exchanges: int = 8
     finalists: int = 2
     judge_batch: int = 180
@@ -48,8 +48,8 @@ PLANS = {
         float_steps=3000,
         float_batch=128,
         float_rate=1e-3,
-        search_steps=320,
-        tune_steps=400,
+        search_steps=240,
+        tune_steps=360,
         batch=64,
         chunk=20,
         calibration=128,

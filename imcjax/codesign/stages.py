@@ -47,7 +47,8 @@ def train_float(problem: FloatProblem, stages: Stages) -> nnx.State:
 def search(problem: Problem, stages: Stages) -> SearchState:
     """Weights and real bit-widths moved together, from the widest widths down to the budget."""
     plan = problem.task.plan
-    optimizer, bit_optimizer = optax.adam(plan.rate), optax.adam(plan.bit_rate, b1=0.95, b2=0.99)
+    optimizer = optax.adam(plan.rate)
+    bit_optimizer = optax.adam(optax.cosine_decay_schedule(plan.bit_rate, plan.search_steps, alpha=0.1), b1=0.95, b2=0.99)
     chunk = search_chunk(problem.network, problem.bill, problem.fast, optimizer, bit_optimizer, problem.low, problem.high, RHO)
     log_start, log_end = np.log(problem.reference_j), np.log(problem.budget_j * MARGIN)
     key = fold_name(problem.key, "search")

@@ -86,8 +86,11 @@ def search_chunk(
 
     Every step samples whole widths around the real ones (floor or one more, with the fraction as probability), so the forward
     pass is always that of a chip; the gradient passes straight through the sampling. The cost's gradient goes to the bits only.
+    The cost is a staircase: a bit less may fill the same cells and phases. Its gradient is therefore taken at widths shifted at
+    random within a stair, which on average is the slope of the stairs.
     """
     frozen = jax.tree.map(jnp.asarray, hardware)
+    plateau = jnp.array([hardware.encoding.cell_bits, hardware.dac.bits, 0.0])
 
     def objective(moved: tuple[Any, jax.Array], fixed: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         params, bits = moved
@@ -96,8 +99,11 @@ def search_chunk(
         sampled = floor + jax.random.bernoulli(fold_index(key, 0), lax.stop_gradient(bits - floor)).astype(bits.dtype)
         widths = straight_through(sampled, bits)
         loss = cross_entropy(network.apply(params, widths, ranges, frozen, x, key=fold_index(key, 1)), y)
-        energy = bill.energy(lax.stop_gradient(params), bits, hard=False, ranges=ranges)
-        return loss + penalty(jnp.log(energy) - log_target, multiplier, rho), loss
+        still = lax.stop_gradient(params)
+        shifts = plateau * jax.random.uniform(fold_index(key, 2), bits.shape, minval=-0.5, maxval=0.5)
+        here, nearby = (bill.energy(still, b, hard=False, ranges=ranges) for b in (bits, jnp.clip(bits + shifts, low, high)))
+        ratio = straight_through(jnp.log(here), jnp.log(nearby)) - log_target
+        return loss + penalty(ratio, multiplier, rho), loss
 
     def step(carry: Any, batch: Any) -> Any:
         state, ranges, log_target, key = carry
