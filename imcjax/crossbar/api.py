@@ -4,11 +4,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from imcjax.crossbar import gate_input
 from imcjax.crossbar.batching import batch_of
 from imcjax.crossbar.checks import check_circuit
 from imcjax.crossbar.schur_pcg import default_rtol
@@ -36,19 +38,24 @@ def currents(
       v: (..., rows) input voltages, V.
       wires: resistances, ohm.
       topology: `input_source`: wordlines driven at column 0, bitlines sensed below the last row, far ends open.
-      solver: a name in `imcjax.crossbar.SOLVERS`, or `auto`: exact, the fastest for these shapes.
+        `gate_input`: the inputs (0 or one read voltage) switch the cells of their rows; a source line beside each bitline is
+        driven at row 0.
+      solver: a name in `imcjax.crossbar.SOLVERS`, or `auto`: exact, the fastest for these shapes. `gate_input` has one direct
+        method, `auto`.
       rtol: relative tolerance of iterative solvers, for each input by itself; by default what the precision allows.
 
     Returns:
       (..., cols) currents, A, in float64 if `g` or `v` is, else in float32. NaN where a solver did not converge.
 
     Differentiable in reverse mode, any order, in `g`, `v` and every resistance, also at zero.
-    Forward mode (jvp) exists for `pade` and `ideal` only.
+    Forward mode (jvp) exists for `pade`, `ideal` and `gate_input` only.
 
     Raises:
       UserError: shapes that do not fit, values that are not finite or negative, unknown names.
     """
     g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
+    if topology == "gate_input" and solver != "auto":
+        raise UserError(f"solver {solver!r} does not solve topology 'gate_input'; give 'auto'.")
     return _currents(g, v, wires, **settings)
 
 
@@ -63,6 +70,8 @@ def solve(
 ) -> Solution:
     """All voltages and currents of the array, and how well they were solved; arguments and errors as for `currents`."""
     g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
+    if topology == "gate_input":
+        raise UserError("solve knows no node voltages of topology 'gate_input'; use `currents`.")
     pick_solve(solver)
     return _solve(g, v, wires, **settings)
 
@@ -92,7 +101,9 @@ def transfer_matrix(
 def _currents(g, v, wires, *, topology, solver, rtol):
     batch = batch_of(g.shape[:-2], v.shape[:-1])
     g, v = batch.join_g(g), batch.join_v(v)
-    if prefers_transfer(solver, *g.shape[1:], v.shape[1]):
+    if topology == "gate_input":
+        return batch.split(gate_input.currents(g, v, wires.vector(g.dtype)))
+    if prefers_transfer(solver, g.shape[1], g.shape[2], v.shape[1]):
         s = SOLVERS[pick_transfer(solver, *g.shape[1:])].transfer(g, wires.vector(g.dtype), rtol)
         return batch.split(jnp.matmul(v, s, precision=lax.Precision.HIGHEST))
     return batch.split(pick_solve(solver)(g, v, wires.vector(g.dtype), rtol).currents)

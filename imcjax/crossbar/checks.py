@@ -4,13 +4,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from imcjax.crossbar.batching import batch_of
 from imcjax.crossbar.wires import Wires, check_wires
-from imcjax.errors import UserError, check_number, nearest
+from imcjax.errors import UserError, check_number, concrete, nearest
 
 
-TOPOLOGIES = ("input_source",)
+TOPOLOGIES = ("input_source", "gate_input")
 
 
 def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Array, jax.Array | None]:
@@ -43,4 +44,20 @@ def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Arra
             f"The leading axes of g {g.shape} and v {v.shape} do not broadcast; "
             f"make {g.shape[:-2]} and {v.shape[:-1]} equal, or 1, axis by axis from the right."
         ) from None
+    if topology == "gate_input":
+        _check_gates(v)
     return g, v
+
+
+def _check_gates(v):
+    array = concrete(v)
+    if array is None:
+        return
+    high, low = array.max(-1, keepdims=True), array.min(-1, keepdims=True)
+    read = np.where(high >= -low, high, low)
+    other = array[(array != 0) & (array != read)]
+    if other.size:
+        raise UserError(
+            f"v has {other[0]:g} V beside another voltage in one input; with topology 'gate_input' the inputs switch cells "
+            "on and off, give 0 or one read voltage."
+        )

@@ -10,7 +10,7 @@ Segment currents are sums of cell currents, so nothing is divided by a resistanc
 The rule is made of differentiable pieces, so higher reverse-mode derivatives work; forward mode (jvp) does not.
 """
 
-from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,12 @@ from jaxtyping import Array, Float
 from imcjax.crossbar.schur_pcg import Sources, State, run
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def network(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], sources: Sources, rtol: float) -> State:
     """`schur_pcg.run` with gradients for `g`, `wires` and every given source; `residual` and `iterations` have none."""
-    return run(g, wires, sources, rtol)
+    return _network(g, wires, sources, rtol)
+
+
+_network: Any = jax.custom_vjp(run, nondiff_argnums=(3,))
 
 
 def _forward(g, wires, sources, rtol):
@@ -47,7 +49,7 @@ def _backward(rtol, saved, cotangent):
     return jnp.sum(to_g, 1), jnp.sum(to_wires, (0, 1)), to_sources
 
 
-network.defvjp(_forward, _backward, symbolic_zeros=True)
+_network.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def sensitivities(g, primal, adjoint):

@@ -13,7 +13,6 @@ from imcjax.crossbar import Wires
 from . import nodal
 
 
-EXACT = [name for name in crossbar.SOLVERS if name not in ("pade", "ideal")]
 SOME, NONE = Wires(2.0, 3.0, 5.0, 7.0), Wires(0.0, 0.0, 0.0, 0.0)
 WEIGHTS = np.random.default_rng(5).normal(size=(2, 16))
 
@@ -38,7 +37,13 @@ def all_fields(g, v, wires):
     )
 
 
-LOSSES = {f"{f.__name__}-{s}": f(s) for f in (few_inputs, matrix) for s in (*EXACT, "pade")} | {"all_fields": all_fields}
+LOSSES = {
+    "few inputs": few_inputs("schur_pcg"),
+    "all fields": all_fields,
+    "matrix": matrix("schur_pcg"),
+    "merged matrix": matrix("port_merge"),
+    "pade": matrix("pade"),
+}
 
 
 def slope(f, step):
@@ -48,8 +53,7 @@ def slope(f, step):
 
 
 @pytest.mark.parametrize("wires", [SOME, NONE], ids=["wires", "no wires"])
-@pytest.mark.parametrize("shape", [(5, 7), (7, 4)])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name, shape", [*((name, (5, 4)) for name in LOSSES), ("matrix", (5, 7))])
 def test_gradient(name, shape, wires):
     loss = LOSSES[name]
     g, v = nodal.example(*shape, 2, signed=True)
@@ -57,7 +61,7 @@ def test_gradient(name, shape, wires):
     with jax.enable_x64(True):
         value = jax.jit(loss)
         to_g, to_v, to_wires = jax.jit(jax.grad(loss, (0, 1, 2)))(g, v, wires)
-        for cell in ((1, 2), (0, 1), (3, 0), (4, 3)):
+        for cell in ((1, 2), (0, 1), (4, 3)):
             expected = slope(lambda h, cell=cell: value(increased(g, cell, h), v, wires), 1e-7)
             assert to_g[cell] == pytest.approx(expected, rel=1e-5, abs=1e-6 * float(abs(to_g).max()))
         for place in ((0, 0), (1, 3)):
@@ -78,13 +82,12 @@ def with_more(wires, name, step):
     return dataclasses.replace(wires, **{name: getattr(wires, name) + step})
 
 
-@pytest.mark.parametrize("solver", EXACT)
-def test_float32_gradient_is_close_to_float64(solver):
+def test_float32_gradient_is_close_to_float64():
     g, v = nodal.example(24, 16, 3)
 
     def gradient(x64):
         with jax.enable_x64(x64):
-            return jax.jit(jax.grad(few_inputs(solver), (0, 1, 2)))(g, v[:2], Wires(20.0, 20.0, 20.0, 20.0))
+            return jax.jit(jax.grad(few_inputs("schur_pcg"), (0, 1, 2)))(g, v[:2], Wires(20.0, 20.0, 20.0, 20.0))
 
     for found, reference in zip(jax.tree.leaves(gradient(False)), jax.tree.leaves(gradient(True)), strict=True):
         np.testing.assert_allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())

@@ -29,6 +29,8 @@ G, V = np.full((4, 3), 1e-5), np.full(4, 0.1)
         (G, V, Wires(driver=np.ones(2)), {}, "wires.driver has shape"),
         (G, V, (1.0, 1.0, 1.0, 1.0), {}, "wires is a tuple"),
         (G, V, Wires(), {"topology": "inputsource"}, "nearest: input_source"),
+        (G, np.array([0.1, 0, 0.2, 0]), Wires(), {"topology": "gate_input"}, "v has 0.1 V beside another"),
+        (G, V, Wires(), {"topology": "gate_input", "solver": "pade"}, "gate_input"),
         (G, V, Wires(), {"solver": "schur"}, "nearest: schur_pcg"),
         (G, V, Wires(), {"rtol": 0.0}, "rtol is 0.0"),
     ],
