@@ -91,8 +91,9 @@ def codesign(options: "Codesign") -> None:
         raise
     history = [row for row in stages.history if "loss" in row]  # the steps; what chips reach is in the result
     report.layers_parquet(result, out / "layers.parquet")
-    report.save_plots(result, history, out)
-    report.write_html(result, history, out / "report.html")
+    searching = [row for row in history if row["phase"] in ("search", "project", "tune")]
+    report.save_plots(result, searching, out)
+    report.write_html(result, searching, out / "report.html")
     write_json(out / "history.json", history)
     write_json(out / RESULT, result)
     show(result, out, console)
