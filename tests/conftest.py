@@ -14,13 +14,14 @@ hypothesis.settings.register_profile("imcjax", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("imcjax")
 
 TESTS = Path(__file__).parent
+WHOLE = ("test_cli.py", "test_readme.py")
 CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "cost")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the core suite, the one that is run on every Python: the core's folders and the contract tests beside this file."""
     folder = item.path.relative_to(TESTS).parts[:-1]
-    if not folder or folder[0] in CORE:
+    if (not folder and item.path.name not in WHOLE) or (folder and folder[0] in CORE):
         item.add_marker("core")
 
 

@@ -121,7 +121,6 @@ def test_a_bad_hardware_file_is_refused_by_file_and_field(place, refused, conten
     assert "chip" in line
 
 
-@pytest.mark.xfail(strict=True, reason="the fields of Wires declare no range for hardware.check to see")
 def test_wires_of_negative_resistance_are_refused_when_the_file_is_read(place):
     (place / "chip.toml").write_text(TINY + "wires = {wordline = -1.0, bitline = 1, driver = 1, sense = 1}\n")
     with pytest.raises(UserError, match=r"wires.wordline is -1 ohm"):

@@ -1,8 +1,8 @@
 """Constraints, bit-width search, legal projection: a network and a chip fitted to each other."""
 
+from imcjax.codesign.menu import BudgetError as BudgetError
 from imcjax.codesign.plan import Plan as Plan
 from imcjax.codesign.plan import plan_for as plan_for
-from imcjax.codesign.problem import BudgetError as BudgetError
 from imcjax.codesign.problem import Task as Task
 from imcjax.codesign.run import check_budget as check_budget
 from imcjax.codesign.run import codesign as codesign

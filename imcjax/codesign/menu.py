@@ -8,7 +8,8 @@ from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 
 
-WEIGHT, INPUT, ADC = 0, 1, 2
+class BudgetError(UserError):
+    """The energy budget is too small for any legal design."""
 
 
 def bounds(signed: Sequence[bool], hardware: Hardware) -> tuple[np.ndarray, np.ndarray]:

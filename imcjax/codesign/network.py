@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -138,8 +137,3 @@ class Network:
             if self.counts:
                 operator.slices, operator.phases = self.counts[i]
         return model
-
-
-def whole(bits: jax.Array) -> jax.Array:
-    """Bit-widths rounded to whole numbers."""
-    return jnp.round(bits)

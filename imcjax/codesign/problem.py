@@ -12,9 +12,9 @@ from flax import nnx
 from imcjax import data, models
 from imcjax.codesign import menu
 from imcjax.codesign.bill import Bill
+from imcjax.codesign.menu import BudgetError
 from imcjax.codesign.network import Network, Ranges
 from imcjax.codesign.plan import Plan
-from imcjax.errors import UserError
 from imcjax.fast_random import fast_key
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
@@ -24,10 +24,6 @@ from imcjax.training import batch_indices, correct, cross_entropy
 
 MARGIN = 0.99
 """The part of the budget that a design may take before tuning: tuned weights conduct a little more or less."""
-
-
-class BudgetError(UserError):
-    """The budget is below the smallest legal design."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,10 +112,10 @@ class Problem(FloatProblem):
         self.budget_j = task.energy_budget * self.reference_j
         smallest_j = float(self.energy(self.params, self.low[None])[0])
         if smallest_j > self.budget_j * MARGIN * slack:
-            least = np.ceil(1000 * smallest_j / self.reference_j / MARGIN) / 1000
             raise BudgetError(
                 f"--energy-budget {task.energy_budget:g} is {self.budget_j:.3g} J per inference, but the smallest legal design "
-                f"costs {'about ' if slack > 1 else ''}{smallest_j:.3g} J; give at least {least:g}."
+                f"costs {'about ' if slack > 1 else ''}{smallest_j:.3g} J; give at least "
+                f"{self.affordable(smallest_j):g}."
             )
 
     def energy(self, params: nnx.State, designs: np.ndarray) -> np.ndarray:
@@ -159,6 +155,10 @@ class Problem(FloatProblem):
             return jnp.mean(jnp.stack(losses))
 
         return jax.jit(loss)
+
+    def affordable(self, joules: float) -> float:
+        """An --energy-budget that allows a design of so many joules, with a few percent of room for trained weights."""
+        return float(np.ceil(100 * 1.05 * joules / self.reference_j / MARGIN) / 100)
 
     def uniform_bits(self, triple: np.ndarray) -> np.ndarray:
         """(layers, 3) bit-widths with the same (weight, input, ADC) in all layers."""

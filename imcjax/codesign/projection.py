@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from imcjax.codesign import menu
-from imcjax.errors import UserError
+from imcjax.codesign.menu import BudgetError
 from imcjax.hardware import Hardware
 
 
@@ -45,7 +45,7 @@ def project(
       (layers, 3) whole widths.
 
     Raises:
-      UserError: the budget is below the smallest legal design.
+      BudgetError: the budget is below the smallest legal design.
     """
     low, high = menu.bounds(signed, hardware)
     bits = np.clip(np.round(bits), low, high)
@@ -53,7 +53,7 @@ def project(
     while cost > budget_j:
         moves = _cheaper(bits, low, high, energy, cost)
         if not len(moves):  # the weights may have come to conduct more since the budget was checked
-            raise UserError(
+            raise BudgetError(
                 f"With the weights as trained, the smallest legal design costs {cost:.3g} J per inference, and "
                 f"{budget_j:.3g} J may be spent; give a larger --energy-budget."
             )

@@ -5,25 +5,22 @@ from typing import Any
 import numpy as np
 
 from imcjax.codesign import menu
-from imcjax.codesign.problem import Design, FloatProblem, Problem, Task
+from imcjax.codesign.problem import MARGIN, Design, FloatProblem, Problem, Task
 from imcjax.codesign.result import build_result
 from imcjax.codesign.stages import judge, make_legal, search, train_float, tune_within_budget
 from imcjax.codesign.uniform import best_uniform, screened
 from imcjax.training import Stages
 
 
-SUSPICIOUS = 0.2
-"""Budgets below this fraction are looked at before the float training, which may take minutes."""
-
-
 def check_budget(task: Task) -> None:
-    """Refuse a budget that no training can save before anything is trained: untrained weights cost about as much.
+    """Refuse a budget that no training can save, before the float training, which may take minutes.
+
+    Untrained weights cost about as much as trained ones.
 
     Raises:
       BudgetError: a budget far below the smallest legal design.
     """
-    if task.energy_budget < SUSPICIOUS:
-        Problem(task, FloatProblem(task).start, slack=1.5)
+    Problem(task, FloatProblem(task).start, slack=1.5)
 
 
 def codesign(task: Task, stages: Stages) -> dict[str, Any]:
@@ -54,12 +51,10 @@ def searched_design(problem: Problem, stages: Stages) -> Design:
 
     The projection starts from the searched bit-widths and from the best uniform ones: what it measures decides.
     """
-    state = search(problem, stages)
     triples, _, losses = screened(problem, stages)
-    starts = [np.asarray(state.bits)]
-    if np.isfinite(losses).any():
-        starts.append(problem.uniform_bits(triples[int(np.nanargmin(losses))]))
-    bits = make_legal(problem, stages, "project", state.params, starts)
+    state = search(problem, stages)
+    starts = [np.asarray(state.bits), problem.uniform_bits(triples[int(np.nanargmin(losses))])]
+    bits = make_legal(problem, stages, "project", state.params, starts, problem.budget_j * MARGIN)
     return tune_within_budget(problem, stages, state.params, bits)
 
 

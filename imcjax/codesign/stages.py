@@ -12,10 +12,10 @@ from flax import nnx
 from imcjax.codesign import menu
 from imcjax.codesign.chips import chip_judge
 from imcjax.codesign.constraint import homotopy, raise_multiplier
+from imcjax.codesign.menu import BudgetError
 from imcjax.codesign.problem import MARGIN, Design, FloatProblem, Problem
 from imcjax.codesign.projection import project
 from imcjax.codesign.steps import FloatState, SearchState, TuneState, float_chunk, search_chunk, tune_chunk
-from imcjax.errors import UserError
 from imcjax.keys import fold_name
 from imcjax.training import Row, Stages
 
@@ -74,8 +74,14 @@ def search(problem: Problem, stages: Stages) -> SearchState:
     return stages.run("search", plan.search_steps, plan.chunk, start, advance, metric=metric)
 
 
-def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, starts: list[np.ndarray]) -> np.ndarray:
-    """Whole bit-widths within the budget by measured validation losses: the best of those reached from several starts."""
+def make_legal(
+    problem: Problem, stages: Stages, stage: str, params: nnx.State, starts: list[np.ndarray], bound_j: float
+) -> np.ndarray:
+    """Whole bit-widths that cost at most `bound_j`, by measured validation losses: the best reached from several starts.
+
+    Raises:
+      BudgetError: with these weights even the smallest legal design costs more.
+    """
 
     def advance(_: Any, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
         rows: list[Row] = []
@@ -90,7 +96,7 @@ def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, 
                 problem.hardware,
                 lambda designs: problem.energy(params, designs),
                 lambda designs: problem.losses(params, designs),
-                problem.budget_j * MARGIN,
+                bound_j,
                 exchanges=problem.task.plan.exchanges,
                 tell=tell,
             )
@@ -144,22 +150,25 @@ def tune_within_budget(problem: Problem, stages: Stages, params: nnx.State, bits
     """Tune; where the tuned weights cost more than the budget, lower bits and tune again.
 
     Raises:
-      UserError: ten attempts crossed the budget.
+      BudgetError: ten attempts crossed the budget.
     """
     for attempt in range(10):
         suffix = f"-{attempt + 1}" if attempt else ""
         design = tune(problem, stages, f"tune{suffix}", params, bits, problem.task.plan.tune_steps)
         if problem.energy_of(design) <= problem.budget_j:
             return design
-        bits = make_legal(problem, stages, f"project-{attempt + 2}", design.params, [bits])
-    raise UserError("Tuning crossed the energy budget ten times; give a larger --energy-budget.")
+        # The projection costs designs with ranges of least squared error; learned ones may conduct more.
+        dearer = problem.energy_of(design) / problem.energy(design.params, bits[None])[0]
+        bound_j = problem.budget_j * MARGIN / max(1.0, dearer)
+        bits = make_legal(problem, stages, f"project-{attempt + 2}", design.params, [bits], bound_j)
+    raise BudgetError("Tuning crossed the energy budget ten times; give a larger --energy-budget.")
 
 
-def judge(problem: Problem, stages: Stages, stage: str, design: Design, chips: int) -> np.ndarray:
-    """(chips, 2) accuracies on validation and test, as `score`, with a checkpoint after each group of chips."""
+def judge(problem: Problem, stages: Stages, stage: str, design: Design, chips: int, *, test: bool = True) -> np.ndarray:
+    """Accuracies (chips, 2) as `score`, or (chips, 1) without the test set, with a checkpoint after each group of chips."""
     group = problem.task.plan.judge_chips
     groups = -(-chips // group)
-    score = scorer(problem, design)
+    score = scorer(problem, design, test=test)
 
     def advance(table: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
         table = np.array(table)
@@ -171,7 +180,7 @@ def judge(problem: Problem, stages: Stages, stage: str, design: Design, chips: i
         stage,
         groups,
         1,
-        lambda: np.zeros((groups * group, 2)),
+        lambda: np.zeros((groups * group, 2 if test else 1)),
         advance,
         metric=lambda row: f"validation {row['accuracy']:.2%}",
     )
@@ -187,10 +196,10 @@ def score(problem: Problem, design: Design, chips: int, *, time: float = 0.0) ->
     return np.concatenate([one(np.arange(i, i + group)) for i in range(0, chips, group)])[:chips]
 
 
-def scorer(problem: Problem, design: Design, *, time: float = 0.0) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from chip numbers to accuracies (chips, 2) on validation and test."""
+def scorer(problem: Problem, design: Design, *, time: float = 0.0, test: bool = True) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from chip numbers to accuracies (chips, 2) on validation and test, or (chips, 1) on validation alone."""
     split = problem.task.data
-    sets = [(split.validation.x, split.validation.y), (split.test.x, split.test.y)]
+    sets = [(part.x, part.y) for part in ((split.validation, split.test) if test else (split.validation,))]
     of_chips = chip_judge(
         problem.network,
         design.params,

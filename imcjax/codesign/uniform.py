@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from imcjax.codesign import menu
+from imcjax.codesign.menu import BudgetError
 from imcjax.codesign.problem import MARGIN, Design, Problem
 from imcjax.codesign.stages import judge, tune
-from imcjax.errors import UserError
 from imcjax.training import Row, Stages
 
 
@@ -18,7 +18,7 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
     training; the first `finalists` are trained for as many steps as the co-design takes, and the best on validation stays.
 
     Raises:
-      UserError: no uniform design fits.
+      BudgetError: no uniform design stays within the budget.
     """
     plan, chips = problem.task.plan, problem.task.chips
     triples, joules, losses = screened(problem, stages)
@@ -37,16 +37,20 @@ def best_uniform(problem: Problem, stages: Stages) -> tuple[Design, list[dict[st
         if problem.energy_of(design) > problem.budget_j:
             continue
         few = min(plan.judge_chips, chips)
-        accuracy = float(judge(problem, stages, f"uniform-{rank}-chips", design, few)[:, 0].mean())
+        accuracy = float(judge(problem, stages, f"uniform-{rank}-chips", design, few, test=False)[:, 0].mean())
         considered[rank]["validation"] = accuracy
         finalists.append((accuracy, design))
     if not finalists:
-        raise UserError("No uniform design stays within the energy budget; give a larger --energy-budget.")
+        raise BudgetError("No uniform design stays within the energy budget in training; give a larger --energy-budget.")
     return max(finalists, key=lambda pair: pair[0])[1], considered
 
 
 def screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All triples (n, 3), their energies, and their validation losses without training; NaN where they are out of the race."""
+    """All triples (n, 3), their energies, and their validation losses without training; NaN where they are out of the race.
+
+    Raises:
+      BudgetError: no uniform design fits the budget.
+    """
     designs = menu.uniform_triples(problem.network.signed, problem.hardware)
 
     def advance(_: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, list[Row]]:
@@ -59,6 +63,12 @@ def screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray, 
         return table, []
 
     table = stages.run("uniform-screen", 1, 1, lambda: np.zeros((len(designs), 2)), advance)
+    if not np.isfinite(table[:, 1]).any():
+        smallest_j = float(table[:, 0].min())
+        raise BudgetError(
+            f"--energy-budget {problem.task.energy_budget:g} is {problem.budget_j:.3g} J per inference, but the smallest design "
+            f"with the same bits in all layers costs {smallest_j:.3g} J; give at least {problem.affordable(smallest_j):g}."
+        )
     return designs[:, 0], table[:, 0], table[:, 1]
 
 

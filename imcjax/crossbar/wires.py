@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from imcjax.errors import UserError, check_number
-from imcjax.pytree import record
+from imcjax.pytree import number, record
 
 
 @record
@@ -22,10 +22,10 @@ class Wires:
     With the topology `gate_input`, `wordline` is the segment of the source line and `driver` its source resistance.
     """
 
-    wordline: Any = 0.0
-    bitline: Any = 0.0
-    driver: Any = 0.0
-    sense: Any = 0.0
+    wordline: Any = number(default=0.0, low=0.0, unit="ohm")
+    bitline: Any = number(default=0.0, low=0.0, unit="ohm")
+    driver: Any = number(default=0.0, low=0.0, unit="ohm")
+    sense: Any = number(default=0.0, low=0.0, unit="ohm")
 
     def vector(self, dtype: Any) -> Float[Array, "4"]:
         """The resistances (wordline, bitline, driver, sense) in ohm as one array of the given dtype."""

@@ -16,7 +16,8 @@ def patches(
 ) -> Float[Array, "batch *positions values"]:
     """The input patches of a convolution, in the order of a (*window, channels, n_out) kernel flattened to (values, n_out).
 
-    Built from shifted slices of one axis after another: XLA's own patch extraction convolves with an identity kernel, far slower on a CPU.
+    Built from shifted slices of one axis after another: XLA's own patch extraction convolves with an identity kernel, which is
+    far slower on a CPU.
 
     Args:
       x: (batch, *space, channels).
