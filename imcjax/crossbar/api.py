@@ -84,7 +84,8 @@ def transfer_matrix(
     Args:
       g: (..., rows, cols) cell conductances, S.
       wires: resistances, ohm.
-      solver: as for `currents`; `pade` is a close approximation fast enough for every training step.
+      solver: as for `currents`. `pade` is a close approximation fast enough for every training step; `port_merge` is four times
+        as fast as `schur_pcg` at 128 x 128 and takes seconds longer to compile: choose it for programs that run often.
       rtol: as for `currents`.
 
     Returns:
@@ -103,8 +104,8 @@ def _currents(g, v, wires, *, topology, solver, rtol):
     g, v = batch.join_g(g), batch.join_v(v)
     if topology == "gate_input":
         return batch.split(gate_input.currents(g, v, wires.vector(g.dtype)))
-    if prefers_transfer(solver, g.shape[1], g.shape[2], v.shape[1]):
-        s = SOLVERS[pick_transfer(solver, *g.shape[1:])].transfer(g, wires.vector(g.dtype), rtol)
+    if prefers_transfer(solver, g.shape[0], g.shape[1], g.shape[2], v.shape[1]):
+        s = SOLVERS[pick_transfer(solver, *g.shape)].transfer(g, wires.vector(g.dtype), rtol)
         return batch.split(jnp.matmul(v, s, precision=lax.Precision.HIGHEST))
     return batch.split(pick_solve(solver)(g, v, wires.vector(g.dtype), rtol).currents)
 
@@ -119,7 +120,7 @@ def _solve(g, v, wires, *, topology, solver, rtol):
 @partial(jax.jit, static_argnames=("solver", "rtol"))
 def _transfer_matrix(g, wires, *, solver, rtol):
     joined = g.reshape(-1, *g.shape[-2:])
-    found = SOLVERS[pick_transfer(solver, *g.shape[-2:])]
+    found = SOLVERS[pick_transfer(solver, *joined.shape)]
     return found.transfer(joined, wires.vector(g.dtype), rtol).reshape(g.shape)
 
 

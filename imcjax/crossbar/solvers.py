@@ -23,23 +23,24 @@ SOLVERS = {
     "ideal": Solver(ideal.transfer, ideal.solve),
 }
 
-# Smallest side of an array for which merging is worth its longer compilation; the factors measured at 64 and 128 are 3 and 4.
-_MERGE_FROM = 64
+# Arrays x rows x cols x the shorter side from which even a single call repays `port_merge`'s longer compilation: on two CPU cores
+# 128 arrays of 128 x 128 took 2 s instead of 8 s, and compiling several seconds longer.
+_MERGE_FROM = 2**28
 
 
-def pick_transfer(solver: str, rows: int, cols: int) -> str:
-    """The name behind `auto` for a transfer matrix: exact, and the fastest that was measured for these sizes."""
+def pick_transfer(solver: str, arrays: int, rows: int, cols: int) -> str:
+    """The name behind `auto` for a transfer matrix: exact, and the fastest to compile and run once that was measured."""
     if solver != "auto":
         return solver
     padded = 2 ** ((rows - 1).bit_length() + (cols - 1).bit_length())
-    return "port_merge" if min(rows, cols) >= _MERGE_FROM and padded <= 2 * rows * cols else "schur_pcg"
+    large = arrays * rows * cols * min(rows, cols) >= _MERGE_FROM
+    return "port_merge" if large and min(rows, cols) >= 32 and padded <= 2 * rows * cols else "schur_pcg"
 
 
-def prefers_transfer(solver: str, rows: int, cols: int, inputs: int) -> bool:
-    """Whether so many inputs of one array are better served by its transfer matrix than one by one."""
-    name = pick_transfer(solver, rows, cols)
-    enough = min(rows, cols) // 2 if name == "port_merge" else min(rows, cols)
-    return (solver in SOLVERS and SOLVERS[solver].solve is None) or inputs >= enough
+def prefers_transfer(solver: str, arrays: int, rows: int, cols: int, inputs: int) -> bool:
+    """Whether so many inputs of each array are better served by its transfer matrix than one by one."""
+    name = pick_transfer(solver, arrays, rows, cols)
+    return (SOLVERS[name].solve is None and solver != "auto") or inputs >= min(rows, cols) // (2 if name == "port_merge" else 1)
 
 
 def check_solver(solver: str) -> None:

@@ -54,11 +54,16 @@ def test_transfer_matrix_in_float32(rows, cols, solver):
     assert nodal.off(crossbar.currents(g, v, wires, solver=solver), reference) < 1e-6
 
 
-def test_large_arrays_are_merged_and_as_accurate():
-    assert pick_transfer("auto", 64, 100) == "port_merge"
-    assert pick_transfer("auto", 16, 1000) == pick_transfer("auto", 65, 65) == "schur_pcg"
-    g, v = nodal.example(64, 100, 1)
-    s = crossbar.transfer_matrix(g, Wires(*RESISTANCES))
+def test_auto_merges_where_that_pays():
+    assert pick_transfer("auto", 128, 128, 128) == pick_transfer("auto", 1000, 100, 120) == "port_merge"
+    for shape in ((20, 128, 128), (10_000, 8, 8), (10_000, 65, 65)):
+        assert pick_transfer("auto", *shape) == "schur_pcg"
+    assert pick_transfer("pade", 1000, 128, 128) == "pade"
+
+
+def test_merging_is_accurate_in_larger_arrays():
+    g, v = nodal.example(64, 50, 1)
+    s = crossbar.transfer_matrix(g, Wires(*RESISTANCES), solver="port_merge")
     assert nodal.off(v @ np.asarray(s, float), nodal.solve(g, v, *RESISTANCES)[0]) < 1e-6
 
 
