@@ -23,7 +23,7 @@ SOLVERS = {
     "ideal": Solver(ideal.transfer, ideal.solve),
 }
 
-# Arrays x rows x cols x the shorter side from which even a single call repays `port_merge`'s longer compilation: on two CPU cores
+# Arrays x rows x cols x the shorter side from which a single call repays `port_merge`'s longer compilation: on two CPU cores
 # 128 arrays of 128 x 128 took 2 s instead of 8 s, and compiling several seconds longer.
 _MERGE_FROM = 2**28
 
