@@ -66,8 +66,9 @@ def screened(problem: Problem, stages: Stages) -> tuple[np.ndarray, np.ndarray, 
     if not np.isfinite(table[:, 1]).any():
         smallest_j = float(table[:, 0].min())
         raise BudgetError(
-            f"--energy-budget {problem.task.energy_budget:g} is {problem.budget_j:.3g} J per inference, but the smallest design "
-            f"with the same bits in all layers costs {smallest_j:.3g} J; give at least {problem.affordable(smallest_j):g}."
+            f"--energy-budget {problem.task.energy_budget:g} is {problem.budget_j:.3g} J per inference, but the smallest "
+            f"design with the same bits in all layers costs {smallest_j:.3g} J; "
+            f"give at least {problem.affordable(smallest_j):g}."
         )
     return designs[:, 0], table[:, 0], table[:, 1]
 
