@@ -91,7 +91,10 @@ def codesign(options: "Codesign") -> None:
         raise
     history = [row for row in stages.history if "loss" in row]  # the steps; what chips reach is in the result
     report.layers_parquet(result, out / "layers.parquet")
-    searching = [row for row in history if row["phase"] in ("search", "project", "tune")]
+    mine = "searched" if result["chosen"] == "uniform" else result["chosen"]
+    searching = [
+        row for row in history if row["phase"] == "search" or (row["phase"] in ("project", "tune") and mine in row["stage"])
+    ]
     report.save_plots(result, searching, out)
     report.write_html(result, searching, out / "report.html")
     write_json(out / "history.json", history)

@@ -10,7 +10,7 @@ class Plan:
     Attributes:
       float_steps: steps of the float training.
       search_steps: steps in which weights and bit-widths move together.
-      tune_steps: steps with bit-widths frozen. The uniform baseline gets search_steps + tune_steps.
+      tune_steps: steps with bit-widths frozen, after the search. Designs that are not searched get search_steps + tune_steps.
       batch: batch size of the hardware-aware steps.
       float_batch: batch size of the float training.
       chunk: steps between checkpoints.
@@ -48,8 +48,8 @@ PLANS = {
         float_steps=3000,
         float_batch=128,
         float_rate=1e-3,
-        search_steps=240,
-        tune_steps=360,
+        search_steps=200,
+        tune_steps=400,
         batch=64,
         chunk=20,
         calibration=128,

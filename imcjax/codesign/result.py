@@ -46,7 +46,7 @@ def build_result(
       float_params: of the network without hardware.
       design, chips: the co-designed network and its (chips, 2) accuracies on validation and test.
       baseline, uniform_chips, considered: the uniform design, its accuracies, and the table of those considered.
-      chosen: "searched", or "uniform" where the uniform design was better on validation.
+      chosen: where the design comes from: "searched" or "grown", or "uniform" where the baseline was better on validation.
       seconds: wall time of each stage.
     """
     task, split = problem.task, problem.task.data

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from imcjax.codesign import menu
-from imcjax.codesign.problem import MARGIN, Design, FloatProblem, Problem, Task
+from imcjax.codesign.problem import Design, FloatProblem, Problem, Task
 from imcjax.codesign.result import build_result
-from imcjax.codesign.stages import judge, make_legal, search, train_float, tune_within_budget
+from imcjax.codesign.stages import fit, judge, search, train_float
 from imcjax.codesign.uniform import best_uniform, screened
 from imcjax.training import Stages
 
@@ -32,33 +32,42 @@ def codesign(task: Task, stages: Stages) -> dict[str, Any]:
     """
     trained = train_float(FloatProblem(task), stages)
     problem = Problem(task, trained)
-    found = searched_design(problem, stages)
+    origin, found = mixed_design(problem, stages)
     baseline, considered = best_uniform(problem, stages)
     chips = judge(problem, stages, "chips", found, task.chips)
     uniform_chips = judge(problem, stages, "uniform-chips", baseline, task.chips)
     # The uniform design is one of those that co-design may choose; validation decides.
     uniform_wins = uniform_chips[:, 0].mean() > chips[:, 0].mean()
-    design, design_chips = (baseline, uniform_chips) if uniform_wins else (found, chips)
+    origin, design, design_chips = ("uniform", baseline, uniform_chips) if uniform_wins else (origin, found, chips)
     menu.require_legal(design.bits, problem.network.signed, problem.hardware)
-    chosen = "uniform" if uniform_wins else "searched"
     return build_result(
-        problem, trained, design, design_chips, baseline, uniform_chips, considered, chosen, dict(stages.seconds)
+        problem, trained, design, design_chips, baseline, uniform_chips, considered, origin, dict(stages.seconds)
     )
 
 
-def searched_design(problem: Problem, stages: Stages) -> Design:
-    """The design that search, projection and tuning lead to.
+def mixed_design(problem: Problem, stages: Stages) -> tuple[str, Design]:
+    """The design with bit-widths of its own for each layer that is best on validation, and where it comes from.
 
-    The projection starts from the searched bit-widths and from the best uniform ones: what it measures decides.
+    Two are finished, both with search_steps + tune_steps of training: "searched", to which the gradient search leads, and
+    "grown", which measured losses make of the best uniform design before training.
     """
+    plan = problem.task.plan
     triples, _, losses = screened(problem, stages)
+    grown = problem.uniform_bits(triples[int(np.nanargmin(losses))])
     state = search(problem, stages)
-    starts = [np.asarray(state.bits), problem.uniform_bits(triples[int(np.nanargmin(losses))])]
-    bits = make_legal(problem, stages, "project", state.params, starts, problem.budget_j * MARGIN)
-    return tune_within_budget(problem, stages, state.params, bits)
+    designs = {
+        "searched": fit(problem, stages, "searched", state.params, np.asarray(state.bits), plan.tune_steps),
+        "grown": fit(problem, stages, "grown", problem.params, grown, plan.search_steps + plan.tune_steps),
+    }
+    few = min(plan.judge_chips, problem.task.chips)
+    scores = {
+        name: judge(problem, stages, f"{name}-chips", design, few, test=False)[:, 0].mean() for name, design in designs.items()
+    }
+    best = max(scores, key=lambda name: scores[name])
+    return best, designs[best]
 
 
 def finished_design(task: Task, stages: Stages, chosen: str) -> tuple[Problem, Design]:
     """The design of a finished run, from its checkpoints: nothing is trained anew."""
     problem = Problem(task, train_float(FloatProblem(task), stages))
-    return problem, best_uniform(problem, stages)[0] if chosen == "uniform" else searched_design(problem, stages)
+    return problem, best_uniform(problem, stages)[0] if chosen == "uniform" else mixed_design(problem, stages)[1]

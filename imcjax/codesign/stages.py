@@ -74,10 +74,8 @@ def search(problem: Problem, stages: Stages) -> SearchState:
     return stages.run("search", plan.search_steps, plan.chunk, start, advance, metric=metric)
 
 
-def make_legal(
-    problem: Problem, stages: Stages, stage: str, params: nnx.State, starts: list[np.ndarray], bound_j: float
-) -> np.ndarray:
-    """Whole bit-widths that cost at most `bound_j`, by measured validation losses: the best reached from several starts.
+def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: np.ndarray, bound_j: float) -> np.ndarray:
+    """Whole bit-widths that cost at most `bound_j`, from real ones, by measured validation losses.
 
     Raises:
       BudgetError: with these weights even the smallest legal design costs more.
@@ -87,22 +85,20 @@ def make_legal(
         rows: list[Row] = []
 
         def tell(move: dict[str, Any]) -> None:
-            rows.append(move | {"phase": "project", "step": len(rows) + 1, "bits": problem.named(move["bits"])})
+            row = {"phase": "project", "stage": stage, "step": len(rows) + 1}
+            rows.append(move | row | {"bits": problem.named(move["bits"])})
 
-        reached = [
-            project(
-                bits,
-                problem.network.signed,
-                problem.hardware,
-                lambda designs: problem.energy(params, designs),
-                lambda designs: problem.losses(params, designs),
-                bound_j,
-                exchanges=problem.task.plan.exchanges,
-                tell=tell,
-            )
-            for bits in starts
-        ]
-        return reached[int(np.argmin(problem.losses(params, np.stack(reached))))], rows
+        legal = project(
+            bits,
+            problem.network.signed,
+            problem.hardware,
+            lambda designs: problem.energy(params, designs),
+            lambda designs: problem.losses(params, designs),
+            bound_j,
+            exchanges=problem.task.plan.exchanges,
+            tell=tell,
+        )
+        return legal, rows
 
     legal = stages.run(stage, 1, 1, lambda: np.zeros_like(problem.low), advance)
     menu.require_legal(legal, problem.network.signed, problem.hardware)
@@ -135,6 +131,7 @@ def tune(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: 
         state, losses = chunk(state, widths, key, jnp.arange(first, stop), x, y)
         row = {
             "phase": "baseline" if stage.startswith("uniform") else "tune",
+            "stage": stage,
             "step": stop,
             "loss": float(losses.mean()),
             "energy_j": problem.energy_of(finished(state)),
@@ -146,21 +143,25 @@ def tune(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: 
     return finished(stages.run(stage, steps, plan.chunk, start, advance, metric=lambda row: f"loss {row['loss']:.3f}"))
 
 
-def tune_within_budget(problem: Problem, stages: Stages, params: nnx.State, bits: np.ndarray) -> Design:
-    """Tune; where the tuned weights cost more than the budget, lower bits and tune again.
+def fit(problem: Problem, stages: Stages, name: str, params: nnx.State, bits: np.ndarray, steps: int) -> Design:
+    """From real bit-widths to a finished design in budget: make them legal, and tune.
+
+    Where the tuned weights cost more than the budget, bits are lowered and the tuning is repeated.
 
     Raises:
-      BudgetError: ten attempts crossed the budget.
+      BudgetError: no legal design is cheap enough, or ten attempts crossed the budget.
     """
+    bound_j = problem.budget_j * MARGIN
     for attempt in range(10):
         suffix = f"-{attempt + 1}" if attempt else ""
-        design = tune(problem, stages, f"tune{suffix}", params, bits, problem.task.plan.tune_steps)
-        if problem.energy_of(design) <= problem.budget_j:
+        bits = make_legal(problem, stages, f"project-{name}{suffix}", params, bits, bound_j)
+        design = tune(problem, stages, f"tune-{name}{suffix}", params, bits, steps)
+        joules = problem.energy_of(design)
+        if joules <= problem.budget_j:
             return design
         # The projection costs designs with ranges of least squared error; learned ones may conduct more.
-        dearer = problem.energy_of(design) / problem.energy(design.params, bits[None])[0]
-        bound_j = problem.budget_j * MARGIN / max(1.0, dearer)
-        bits = make_legal(problem, stages, f"project-{attempt + 2}", design.params, [bits], bound_j)
+        params = design.params
+        bound_j = problem.budget_j * MARGIN / max(1.0, joules / problem.energy(params, bits[None])[0])
     raise BudgetError("Tuning crossed the energy budget ten times; give a larger --energy-budget.")
 
 
