@@ -13,6 +13,7 @@ from imcjax.pipeline import Programmed as Programmed
 from imcjax.pipeline import mvm as mvm
 from imcjax.pipeline import program as program
 from imcjax.pipeline import read as read
+from imcjax.ranges import calibrated_settings as calibrated_settings
 from imcjax.settings import Settings as Settings
 
 
@@ -36,3 +37,8 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'imcjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    shown = {name for name in globals() if not name.startswith("_")} | set(_LAZY) | {"cost", "nn"}
+    return sorted(shown - {"Any", "TYPE_CHECKING", "importlib"})

@@ -147,7 +147,7 @@ def presets() -> None:
     """Print the hardware presets."""
     table = Table(title="Hardware presets (files of the same form are read by --hardware FILE)")
     for title in ("name", "array", "cell", "bits a cell", "widest w/x/ADC", "DAC bits", "columns an ADC", "wire, ohm"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=title in ("name", "cell"))
     for name in hardware.presets():
         h = hardware.preset(name)
         table.add_row(

@@ -123,6 +123,10 @@ def read(
     Raises:
       UserError: shapes that do not fit, hardware or settings out of range, a time that the device's model does not cover.
     """
+    if not isinstance(programmed, Programmed):
+        raise UserError(
+            f"read takes what `program` returned, then the inputs; its first argument is {type(programmed).__name__}."
+        )
     return multiply(settle(programmed, hardware, key=key, time=time), x, hardware, settings)
 
 

@@ -35,6 +35,8 @@ def record(cls: type[Record]) -> type[Record]:
     """Class decorator: a frozen dataclass registered as a pytree, whose whole numbers become float leaves on creation."""
     cls.__post_init__ = _convert  # type: ignore[attr-defined]
     data = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    if "replace" not in cls.__dict__:
+        data.replace = replace  # type: ignore[attr-defined]
     jax.tree_util.register_dataclass(data)
     return data
 

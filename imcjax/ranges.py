@@ -46,6 +46,23 @@ def find_ranges(
     return found
 
 
+def calibrated_settings(
+    w: Float[Array, "n_in n_out"], x: Float[Array, "... n_in"], hardware: Hardware, settings: Settings | None = None
+) -> Settings:
+    """Settings for `imcjax.mvm` of one matrix with the ranges of least squared error for these inputs, and their sign.
+
+    The uncalibrated default spans an ADC over everything that could arrive, which wastes most of its codes.
+
+    Args:
+      w: (n_in, n_out) weights.
+      x: (..., n_in) inputs as the layer will see them.
+      hardware: the technology.
+      settings: bit-widths; None: the hardware's widest. Its ranges are replaced.
+    """
+    settings = (Settings() if settings is None else settings).replace(input_signed=bool(jnp.min(x) < 0))
+    return settings.replace(**find_ranges(w[None], x.reshape(-1, 1, x.shape[-1]), hardware, settings))
+
+
 def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float | None) -> jax.Array:
     """The weight range of least squared error; max|w| of continuous weights."""
     return jnp.max(jnp.abs(w)) if bits is None else best_range(_thin(w.ravel()), bits)

@@ -8,7 +8,7 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from imcjax import pipeline
+from imcjax import mapping, pipeline
 from imcjax.nn.batchnorm import Identity
 from imcjax.nn.calibrate import matrices
 from imcjax.nn.convert import layers, operators
@@ -22,7 +22,7 @@ class LayerSummary:
     Attributes:
       path: where it is in the model.
       shape: (groups, n_in, n_out) of its matrices.
-      arrays: how many arrays it takes: slices x two polarities x tiles x groups.
+      arrays: how many arrays it takes: slices in use x two polarities x tiles x groups.
       row_tiles, col_tiles: tiles along inputs and outputs.
       utilisation: cells that hold a weight, over all cells of its arrays.
       bits: weight, input and ADC bits, None where the stage is continuous.
@@ -80,7 +80,9 @@ def summary(model: Any) -> Summary:
         hardware, settings = operator.technology, operator.settings()
         groups, n_in, n_out = matrices(found[path]).shape
         tiling = pipeline.tiling((n_in, n_out), hardware)
-        slices = hardware.encoding.slices if operator.slices is None else operator.slices
+        widest = hardware.encoding.slices if operator.slices is None else operator.slices
+        used = None if settings.weight_bits is None else round(float(settings.weight_bits)) - 1
+        slices = widest if used is None else min(widest, mapping.slices.count(used, hardware.encoding.cell_bits))
         rows.append(
             LayerSummary(
                 path=path,

@@ -33,7 +33,7 @@ def key_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
     chips = accuracy.get("chips") or {}
     figures = [
         ("Test accuracy, co-designed", spread(chips)),
-        ("Worst chip in a hundred (1 % quantile)", percent(chips.get("q01"))),
+        (f"1 % quantile of {chips.get('n', 'the')} chips", percent(chips.get("q01"))),
         ("Test accuracy, uniform baseline", spread(accuracy.get("uniform_baseline"))),
         ("Test accuracy, float", percent(accuracy.get("float"))),
         ("Energy per inference", si(result.get("energy_j"), "J")),
