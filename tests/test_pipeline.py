@@ -204,7 +204,8 @@ def test_real_widths_compute_as_the_whole_ones_they_round_to(weight_bits, input_
 @pytest.mark.parametrize("key", [None, KEY], ids=["noise-free", "noisy"])
 def test_leaving_unused_slices_and_phases_out_changes_nothing(key):
     x, w = RNG.normal(size=(3, 12)), RNG.normal(size=(12, 4))
-    hardware = chip(8, 2, 8, 2, 7, program_sigma=0.03, read_sigma=0.02)
+    # Without noise a coarse ADC meets sums exactly between two codes, and rounding in another program may decide otherwise.
+    hardware = chip(8, 2, 8, 2, 12 if key is None else 7, program_sigma=0.03, read_sigma=0.02)
     widths = {"weight_bits": 4.0, "input_bits": 5.0}  # 3 and 4 bits of magnitude: 2 slices, 2 phases
     everything = run(x, w, hardware, key, **widths)
     for counts in ({"slices": 2, "phases": 3}, {"slices": 3, "phases": 2}):
