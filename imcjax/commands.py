@@ -78,7 +78,8 @@ def codesign(options: "Codesign") -> None:
     console.print(f"Co-design of {options.model} on {options.data} for {technology.name}, in {out}")
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        check_budget(task)
+        if not (out / CONFIG).exists():  # a run that goes on has passed
+            check_budget(task)
         write_json(out / CONFIG, config)
         result = run_codesign(task, stages) | {"command": command_line(options)}
     except BudgetError:
