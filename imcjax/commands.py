@@ -7,11 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 from rich.console import Console
 from rich.table import Table
 
-from imcjax import __version__, data, hardware, models, report
+from imcjax import __version__, data, hardware, models, report, xla
 from imcjax.codesign import BudgetError, Task, check_budget, finished_design, menu, plan_for, score
 from imcjax.codesign import codesign as run_codesign
 from imcjax.codesign.chips import spread
@@ -35,7 +34,8 @@ def codesign(options: "Codesign") -> None:
     Raises:
       UserError: wrong input, before anything is written.
     """
-    avoid_wrong_sums()
+    xla.avoid_wrong_sums()
+    xla.keep_compiled()
     console = Console()
     check_number("--energy-budget", options.energy_budget, 1e-6, 1.0)
     check_number("--chips", options.chips, 1, 100_000, whole=True)
@@ -109,7 +109,8 @@ def evaluate(options: "Evaluate") -> None:
     Raises:
       UserError: not a finished run, or wrong numbers.
     """
-    avoid_wrong_sums()
+    xla.avoid_wrong_sums()
+    xla.keep_compiled()
     console = Console()
     for name in (CONFIG, RESULT, CHECKPOINT):
         if not os.path.exists(options.run / name):
@@ -222,14 +223,3 @@ def command_line(options: "Codesign") -> str:
     ]
     parts += [f"--energy-budget {options.energy_budget:g}", f"--chips {options.chips}", f"--seed {options.seed}"]
     return " ".join(parts + (["--quick"] if options.quick else []))
-
-
-def avoid_wrong_sums() -> None:
-    """Switch off the fusion with which jax 0.10 computes some reductions wrongly on CPU (jax-ml/jax#39103).
-
-    A command may do that for its own process; a library may not, so it is not done on import.
-    """
-    if jax.__version__.startswith("0.10."):
-        flags = os.environ.get("XLA_FLAGS", "")
-        if "ynn_fusion_type" not in flags:
-            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type=-reduce".strip()

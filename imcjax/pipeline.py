@@ -134,12 +134,27 @@ def settle(
     programmed: Programmed, hardware: Hardware, *, key: jax.Array | None = None, time: jax.Array | float = 0.0
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
+    g = conductances(programmed, hardware, key=key, time=time)
+    return differential(programmed, through_wires(g, hardware), hardware)
+
+
+def conductances(
+    programmed: Programmed, hardware: Hardware, *, key: jax.Array | None = None, time: jax.Array | float = 0.0
+) -> Float[Array, "S 2 T C r c"]:
+    """The cells of a chip at one read, siemens: slices, positive and negative, tiles, rows and columns."""
     check(hardware)
-    g = _per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)  # (S, 2, T, C, r, c)
-    s = g if hardware.wires is None else crossbar.transfer_matrix(g, hardware.wires, solver=hardware.solver)
-    pairs = s[:, 0] - s[:, 1]
+    return _per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
+
+
+def through_wires(g: Float[Array, "... r c"], hardware: Hardware) -> Float[Array, "... r c"]:
+    """Ampere a column answers with per volt on each row: `g` itself (siemens) where wires are absent."""
+    return g if hardware.wires is None else crossbar.transfer_matrix(g, hardware.wires, solver=hardware.solver)
+
+
+def differential(programmed: Programmed, s: Float[Array, "S 2 T C r c"], hardware: Hardware) -> Settled:
+    """What the arrays answer, siemens, as one matrix: negative columns taken from positive ones, tiles side by side."""
     layout = tiling((programmed.n_in, programmed.n_out), hardware)
-    matrix = jnp.moveaxis(layout.join_columns(pairs), 0, -2)  # (T, r, S, N)
+    matrix = jnp.moveaxis(layout.join_columns(s[:, 0] - s[:, 1]), 0, -2)  # (T, r, S, N)
     return Settled(matrix, programmed.weight_step, programmed.slice_weights, programmed.n_in)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Most of a test is compiling, and most of compiling is LLVM's polish. (Level 0 is faster still, and makes NaN in jax 0.10.1.)
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 # Compiling makes a first example slow whatever it is, and a failure in one run has to come back in the next.
 hypothesis.settings.register_profile("imcjax", deadline=None, derandomize=True, print_blob=True)
@@ -16,6 +18,12 @@ hypothesis.settings.load_profile("imcjax")
 TESTS = Path(__file__).parent
 WHOLE = ("test_cli.py", "test_readme.py")
 CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "cost")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs from run to run, for the subprocesses that tests start too: compiling is most of the time."""
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("xla")))  # type: ignore[union-attr]
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -8,10 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from imcjax.codesign.network import Network, Ranges
+from imcjax.codesign.network import Network, Ranges, respond
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
+from imcjax.pipeline import Settled, through_wires
 from imcjax.training import correct
+
+
+ARRAYS = 16
+"""How many arrays are solved in one call."""
+MERGE_FROM = 64
+"""Shorter side of an array from which merging ports is faster than iterating, several times at 128."""
 
 
 def chip_judge(
@@ -42,10 +49,16 @@ def chip_judge(
     design = (params, jnp.asarray(bits), small.trimmed_ranges(ranges), hardware)
 
     @jax.jit
-    def settle(design: Any, numbers: jax.Array) -> Any:
+    def draw(design: Any, numbers: jax.Array) -> Any:
         params, widths, kept, hardware = design
         keys = jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(numbers)
-        return jax.vmap(lambda k: small.settle(params, widths, kept, hardware, k, time))(keys)
+        return jax.vmap(lambda k: small.conductances(params, widths, kept, hardware, k, time))(keys)
+
+    joined = jax.jit(jax.vmap(respond, in_axes=(0, 0, None)))
+
+    def settle(numbers: jax.Array) -> dict[str, Settled]:
+        drawn = draw(design, numbers)
+        return {path: joined(chips, in_pieces(g, hardware), hardware) for path, (chips, g) in drawn.items()}
 
     @jax.jit
     def hits(design: Any, chips: Any, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -54,7 +67,7 @@ def chip_judge(
         return jax.vmap(correct, in_axes=(0, None))(logits, y).sum(axis=-1)
 
     def judge(numbers: np.ndarray, sets: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        chips = settle(design, jnp.asarray(numbers, jnp.uint32))
+        chips = settle(jnp.asarray(numbers, jnp.uint32))
         scores = []
         for x, y in sets:
             count = np.zeros(len(numbers))
@@ -69,6 +82,20 @@ def chip_judge(
         return np.stack(scores, axis=1)
 
     return judge
+
+
+def in_pieces(g: jax.Array, hardware: Hardware) -> jax.Array:
+    """`through_wires`, a fixed number of arrays in each call: one program for all layers and designs on arrays of one size."""
+    if hardware.wires is None:
+        return g
+    if hardware.solver == "auto" and min(g.shape[-2:]) >= MERGE_FROM:
+        hardware = hardware.replace(solver="port_merge")  # many calls will repay its longer compilation
+    arrays = g.reshape(-1, *g.shape[-2:])
+    count = len(arrays)
+    pieces = -(-count // ARRAYS)
+    arrays = jnp.pad(arrays, [(0, pieces * ARRAYS - count), (0, 0), (0, 0)])
+    answers = [through_wires(arrays[i * ARRAYS : (i + 1) * ARRAYS], hardware) for i in range(pieces)]
+    return jnp.concatenate(answers)[:count].reshape(g.shape)
 
 
 def spread(accuracies: np.ndarray) -> dict[str, Any]:

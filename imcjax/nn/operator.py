@@ -98,21 +98,29 @@ class Operator(nnx.Module):
         run = jax.vmap(one, in_axes=(0, -2, 0, 0), out_axes=-2)
         return run(chip, x, w, jnp.arange(groups, dtype=jnp.uint32))
 
-    def settle(self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0) -> pipeline.Settled:
-        """Program (groups, n_in, n_out) weights into a chip and settle it: leaves with a leading group axis, for `Chip`.
+    def conductances(
+        self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0
+    ) -> tuple[pipeline.Programmed, jax.Array]:
+        """Program (groups, n_in, n_out) weights into a chip and read its cells, siemens: leaves with a leading group axis.
 
         The key is the chip's; this layer's part of it is folded with the layer's path.
         """
         hardware, settings, own = self.technology, self.settings(), fold_name(key, self.path)
 
-        def one(w: jax.Array, group: jax.Array) -> pipeline.Settled:
+        def one(w: jax.Array, group: jax.Array) -> tuple[pipeline.Programmed, jax.Array]:
             folded = fold_index(own, group)
             chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
-            return pipeline.settle(chip, hardware, key=fold_name(folded, "read"), time=time)
+            return chip, pipeline.conductances(chip, hardware, key=fold_name(folded, "read"), time=time)
 
         if w.shape[0] == 1:
             return jax.tree.map(lambda leaf: leaf[None], one(w[0], jnp.uint32(0)))
         return jax.vmap(one)(w, jnp.arange(w.shape[0], dtype=jnp.uint32))
+
+    def settle(self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0) -> pipeline.Settled:
+        """The chip of `conductances`, wires included: what `Chip` takes."""
+        chip, g = self.conductances(w, key, time)
+        hardware = self.technology
+        return jax.vmap(lambda c, s: pipeline.differential(c, s, hardware))(chip, pipeline.through_wires(g, hardware))
 
     def _draw(self) -> jax.Array | None:
         if self.noise is None:

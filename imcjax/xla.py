@@ -1,0 +1,43 @@
+"""What a process of the command asks of XLA; a library may not decide that for its users, so importing it does nothing of it."""
+
+import os
+import platform
+import zlib
+from pathlib import Path
+
+import jax
+
+
+CACHE_BYTES = 2**30
+"""Largest size of the folder of compiled programs; the longest unused go first."""
+
+
+def avoid_wrong_sums() -> None:
+    """Switch off the fusion with which jax 0.10 computes some reductions wrongly on CPU (jax-ml/jax#39103)."""
+    if jax.__version__.startswith("0.10."):
+        flags = os.environ.get("XLA_FLAGS", "")
+        if "ynn_fusion_type" not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_experimental_ynn_fusion_type=-reduce".strip()
+
+
+def keep_compiled() -> None:
+    """Keep compiled programs in the user's cache folder: the next run, or the rest of a killed one, starts at once.
+
+    Most of a small run is compiling. JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=0 keeps none.
+    A folder that cannot be written costs time and nothing else.
+    """
+    # For every program it loads, XLA reports features as missing that are hints to its compiler and no part of a processor.
+    jax.config.update("jax_logging_level", "CRITICAL")
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def cache_folder() -> Path:
+    """One folder for each kind of processor: a program compiled for another one may not run, and homes are shared."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    features = platform.processor()
+    if (info := Path("/proc/cpuinfo")).is_file():
+        features += "".join(line for line in info.read_text().splitlines() if line.startswith(("model name", "flags")))
+    return Path(root) / "imcjax" / f"xla-{platform.machine()}-{zlib.crc32(features.encode()):08x}"
