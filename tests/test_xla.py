@@ -1,0 +1,52 @@
+"""What the command sets for its process: compiled programs are kept, once, where they can be."""
+
+import os
+import subprocess
+import sys
+
+from imcjax import xla
+
+
+PROGRAM = """
+import jax, imcjax.xla
+imcjax.xla.keep_compiled()
+print(jax.jit(lambda x: 3 * x + 1)(2.0))
+"""
+
+
+def run(**environment):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XDG_"))}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=kept | environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip(), done.stderr
+
+
+def programs(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*-cache")}
+
+
+def test_a_second_process_finds_the_programs_of_the_first_and_says_nothing(tmp_path):
+    assert run(XDG_CACHE_HOME=str(tmp_path)) == ("7.0", "")
+    first = programs(tmp_path)
+    assert first
+    assert all(path.parent.parent == tmp_path / "imcjax" for path in first)
+    assert run(XDG_CACHE_HOME=str(tmp_path)) == ("7.0", "")
+    assert programs(tmp_path) == first
+
+
+def test_a_folder_of_the_users_choice_comes_first(tmp_path):
+    assert run(XDG_CACHE_HOME=str(tmp_path / "other"), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))[0] == "7.0"
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert run(XDG_CACHE_HOME=str(tmp_path / "file"))[0] == "7.0"
+
+
+def test_each_kind_of_processor_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    here = xla.cache_folder()
+    assert here == xla.cache_folder()
+    monkeypatch.setattr(xla.platform, "processor", lambda: "another one")
+    assert here.parent == xla.cache_folder().parent == tmp_path / "imcjax"
+    assert here != xla.cache_folder()
