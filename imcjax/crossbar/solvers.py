@@ -56,6 +56,22 @@ def check_solver(solver: str) -> None:
         raise UserError(f"solver {solver!r} does not exist{nearest(str(solver), ['auto', *SOLVERS])}.")
 
 
+def with_both_ends(solver: str) -> str:
+    """The solver for lines that are driven or sensed at both ends; `auto` is the exact one.
+
+    Raises:
+      UserError: when the method knows one end only.
+    """
+    if solver == "auto":
+        return "dense_cg"
+    if not SOLVERS[solver].both_ends:
+        able = sorted(name for name, one in SOLVERS.items() if one.both_ends)
+        raise UserError(
+            f"solver {solver!r} knows no driver_far and no sense_far in wires; leave them None, or use one of {able}."
+        )
+    return solver
+
+
 def pick_solve(solver: str) -> Callable:
     """The `solve` of a named solver.
 

@@ -13,6 +13,7 @@ from imcjax.crossbar import Wires
 from . import nodal
 
 
+RESISTANCES = ("wordline", "bitline", "driver", "sense")
 SOME, NONE = Wires(2.0, 3.0, 5.0, 7.0), Wires(0.0, 0.0, 0.0, 0.0)
 WEIGHTS = np.random.default_rng(5).normal(size=(2, 16))
 
@@ -70,9 +71,9 @@ def test_gradient(name, shape, wires):
         for place in ((0, 0), (1, 3)):
             expected = slope(lambda h, place=place: value(g, increased(v, place, h), wires), 1e-3)
             assert to_v[place] == pytest.approx(expected, rel=1e-6, abs=1e-8 * float(abs(to_v).max()))
-        for field in dataclasses.fields(Wires):
-            expected = slope(lambda h, name=field.name: value(g, v, with_more(wires, name, h)), 0.05)
-            assert getattr(to_wires, field.name) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+        for name in RESISTANCES:
+            expected = slope(lambda h, name=name: value(g, v, with_more(wires, name, h)), 0.05)
+            assert getattr(to_wires, name) == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 def increased(array, place, step):
