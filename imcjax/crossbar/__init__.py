@@ -11,6 +11,9 @@ V_1 -driver--+------wordline----+----- ...   open
            sense              sense
              |                  |
            0 V, I_0           0 V, I_1
+
+A line can also be driven or sensed at both ends: `Wires` with a `driver_far` (from V_i to the last cell of wordline i) or a
+`sense_far` (from the first cell of bitline j to its 0 V; I_j is then the sum of both ends).
 """
 
 from imcjax.crossbar.api import currents as currents

@@ -15,7 +15,7 @@ from imcjax.crossbar.batching import batch_of
 from imcjax.crossbar.checks import check_circuit
 from imcjax.crossbar.schur_pcg import default_rtol
 from imcjax.crossbar.solution import Solution
-from imcjax.crossbar.solvers import SOLVERS, check_solver, pick_solve, pick_transfer, prefers_transfer
+from imcjax.crossbar.solvers import SOLVERS, check_solver, pick_solve, pick_transfer, prefers_transfer, with_both_ends
 from imcjax.crossbar.wires import Wires
 from imcjax.errors import UserError
 
@@ -39,7 +39,7 @@ def currents(
       wires: resistances, ohm.
       topology: `input_source`: wordlines driven at column 0, bitlines sensed below the last row, far ends open.
         `gate_input`: the inputs (0 or one read voltage) switch the cells of their rows; a source line beside each bitline is
-        driven at row 0.
+        driven at row 0; it has no far ends.
       solver: a name in `imcjax.crossbar.SOLVERS`, or `auto`: exact, the fastest for these shapes. `gate_input` has one direct
         method, `auto`.
       rtol: relative tolerance of iterative solvers, for each input by itself; by default what the precision allows.
@@ -128,6 +128,8 @@ def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: flo
     """(g, v, static settings) in one precision, after refusing what is wrong and can be seen now."""
     check_solver(solver)
     g, v = check_circuit(g, v, wires, topology)
+    if wires.both_ends:
+        solver = with_both_ends(solver)
     if rtol is None:
         rtol = default_rtol(g.dtype)
     elif isinstance(rtol, jax.core.Tracer):

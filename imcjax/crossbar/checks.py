@@ -23,6 +23,8 @@ def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Arra
     if topology not in TOPOLOGIES:
         raise UserError(f"topology {topology!r} does not exist{nearest(str(topology), TOPOLOGIES)}.")
     check_wires(wires)
+    if topology == "gate_input" and wires.both_ends:
+        raise UserError("wires has a driver_far or a sense_far; topology 'gate_input' has lines with one end, leave them None.")
     g, v = jnp.asarray(g), None if v is None else jnp.asarray(v)
     dtype = jnp.result_type(g, jnp.float32) if v is None else jnp.result_type(g, v, jnp.float32)
     if not jnp.issubdtype(dtype, jnp.floating):

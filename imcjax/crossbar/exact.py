@@ -1,4 +1,4 @@
-"""The iterative solver on whole batches: the solved circuit of given inputs, and the transfer matrix.
+"""The iterative solvers on whole batches: the solved circuit of given inputs, and the transfer matrix.
 
 The transfer matrix S takes unit inputs on the side of the array that has fewer lines. Driving wordline i with 1 V gives row i
 of S as sense currents. By reciprocity, 1 V at the sense end of bitline j gives column j as the currents into the drivers.
@@ -14,31 +14,69 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from imcjax.crossbar import dense_cg, schur_pcg
 from imcjax.crossbar.chunks import in_chunks
 from imcjax.crossbar.network import network, sensitivities
 from imcjax.crossbar.schur_pcg import Sources
 from imcjax.crossbar.solution import Solution
 
 
-def solve(
-    g: Float[Array, "arrays rows cols"], v: Float[Array, "arrays inputs rows"], wires: Float[Array, "4"], rtol: float
-) -> Solution:
-    """The solved circuit; differentiable in `g`, `v` and `wires` (`Wires.vector`)."""
-
-    def piece(g, v):
-        state = network(g, wires, Sources(driver=v), rtol)
-        return (), Solution(
-            state.currents, state.wordline_v, state.bitline_v, state.source_currents, state.residual, state.iterations
-        )
-
-    return in_chunks(piece, g, v)[1]
+RUNS = {"schur_pcg": schur_pcg.run, "dense_cg": dense_cg.run}
 
 
-def with_adjoint_gradient(transfer: Callable) -> Callable:
-    """Give a method for the exact transfer matrix, (g, wires, rtol) -> S, the gradient described above."""
+def preferred() -> str:
+    """The name of the iterative solver for this machine, a static choice."""
+    # At 128 x 128 `schur_pcg` does a twentieth of the arithmetic of `dense_cg`, which decides on a CPU. Elsewhere its scans are
+    # hundreds of small launches one after the other in each iteration, and matrix products are what the machine is made for.
+    return "schur_pcg" if jax.default_backend() == "cpu" else "dense_cg"
+
+
+def solver(name: str) -> Callable[..., Solution]:
+    """The solved circuit by a solver of `RUNS`."""
+    run = RUNS[name]
+
+    def solve(
+        g: Float[Array, "arrays rows cols"], v: Float[Array, "arrays inputs rows"], wires: Float[Array, "..."], rtol: float
+    ) -> Solution:
+        """The solved circuit; differentiable in `g`, `v` and `wires` (`Wires.vector`)."""
+        return in_chunks(lambda g, v: ((), as_solution(network(g, wires, Sources(driver=v), rtol, run))), g, v)[1]
+
+    return solve
+
+
+def as_solution(state: schur_pcg.State) -> Solution:
+    """The same fields in the public order."""
+    return Solution(state.currents, state.wordline_v, state.bitline_v, state.source_currents, state.residual, state.iterations)
+
+
+def with_adjoint_gradient(transfer: Callable, name: str | None = None) -> Callable:
+    """Give a method for the exact transfer matrix, (g, wires, rtol) -> S, the gradient described above.
+
+    `name` is the solver of the gradient's problems, by default the preferred one.
+    """
     differentiable = jax.custom_vjp(transfer, nondiff_argnums=(2,))
-    differentiable.defvjp(lambda g, wires, rtol: (differentiable(g, wires, rtol), (g, wires)), _backward)
+
+    def backward(rtol, saved, cotangent):
+        return _backward(rtol, RUNS[name or preferred()], saved, cotangent)
+
+    differentiable.defvjp(lambda g, wires, rtol: (differentiable(g, wires, rtol), (g, wires)), backward)
     return wraps(transfer)(differentiable)
+
+
+def transferrer(name: str) -> Callable:
+    """The transfer matrix by a solver of `RUNS`."""
+    run = RUNS[name]
+
+    def transfer(
+        g: Float[Array, "arrays rows cols"], wires: Float[Array, "..."], rtol: float
+    ) -> Float[Array, "arrays rows cols"]:
+        """S (siemens) with currents = v @ S; differentiable in `g` and `wires` (`Wires.vector`)."""
+        if g.shape[1] <= g.shape[2]:
+            return in_chunks(lambda g, v: ((), network(g, wires, Sources(driver=v), rtol, run).currents), g, _units(g))[1]
+        _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol, run).source_currents), g, _units(g))
+        return -jnp.swapaxes(drawn, 1, 2)
+
+    return with_adjoint_gradient(transfer, name)
 
 
 def _units(g):
@@ -46,26 +84,17 @@ def _units(g):
     return jnp.broadcast_to(jnp.eye(count, dtype=g.dtype), (g.shape[0], count, count))
 
 
-def _backward(rtol, saved, cotangent):
+def _backward(rtol, run, saved, cotangent):
     g, wires = saved
     pair = (_units(g), cotangent) if g.shape[1] <= g.shape[2] else (jnp.swapaxes(cotangent, 1, 2), _units(g))
 
     def solve(g, pair):
         driven, sensed = Sources(driver=pair[0]), Sources(sense=pair[1])
-        primal, adjoint = network(g, wires, driven, rtol), network(g, wires, sensed, rtol)
+        primal, adjoint = network(g, wires, driven, rtol, run), network(g, wires, sensed, rtol, run)
         to_g, to_wires = sensitivities(
-            g, (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
+            g, wires, (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
         )
         return (jnp.sum(to_g, 1), jnp.sum(to_wires, 1)), ()
 
     (to_g, to_wires), _ = in_chunks(solve, g, pair)
     return to_g, jnp.sum(to_wires, 0)
-
-
-@with_adjoint_gradient
-def transfer(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "arrays rows cols"]:
-    """S (siemens) with currents = v @ S; differentiable in `g` and `wires` (`Wires.vector`)."""
-    if g.shape[1] <= g.shape[2]:
-        return in_chunks(lambda g, v: ((), network(g, wires, Sources(driver=v), rtol).currents), g, _units(g))[1]
-    _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol).source_currents), g, _units(g))
-    return -jnp.swapaxes(drawn, 1, 2)

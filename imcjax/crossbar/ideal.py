@@ -7,7 +7,9 @@ from jaxtyping import Array, Float
 from imcjax.crossbar.solution import Solution
 
 
-def transfer(g: Float[Array, "*arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "*arrays rows cols"]:
+def transfer(
+    g: Float[Array, "*arrays rows cols"], wires: Float[Array, "..."], rtol: float
+) -> Float[Array, "*arrays rows cols"]:
     """S = g."""
     return g
 

@@ -10,6 +10,7 @@ Segment currents are sums of cell currents, so nothing is divided by a resistanc
 The rule is made of differentiable pieces, so higher reverse-mode derivatives work; forward mode (jvp) does not.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,33 +18,46 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from imcjax.crossbar.schur_pcg import Sources, State, run
+from imcjax.crossbar.line_matrix import far_shares
+from imcjax.crossbar.schur_pcg import Sources, State
 
 
-def network(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], sources: Sources, rtol: float) -> State:
-    """`schur_pcg.run` with gradients for `g`, `wires` and every given source; `residual` and `iterations` have none."""
-    return _network(g, wires, sources, rtol)
+def network(
+    g: Float[Array, "arrays rows cols"],
+    wires: Float[Array, "4"] | Float[Array, "6"],
+    sources: Sources,
+    rtol: float,
+    run: Callable[..., State],
+) -> State:
+    """`run` (of `schur_pcg` or `dense_cg`) with gradients for `g`, `wires` and every given source.
+
+    `residual` and `iterations` have none.
+    """
+    return _network(g, wires, sources, rtol, run)
 
 
-_network: Any = jax.custom_vjp(run, nondiff_argnums=(3,))
+def _solve(g, wires, sources, rtol, run):
+    return run(g, wires, sources, rtol)
 
 
-def _forward(g, wires, sources, rtol):
+_network: Any = jax.custom_vjp(_solve, nondiff_argnums=(3, 4))
+
+
+def _forward(g, wires, sources, rtol, run):
     g, wires, sources = jax.tree.map(
         lambda primal: primal.value, (g, wires, sources), is_leaf=lambda x: hasattr(x, "perturbed")
     )
-    state = network(g, wires, sources, rtol)
+    state = network(g, wires, sources, rtol, run)
     return state, (g, wires, sources, state.wordline_v, state.bitline_v)
 
 
-def _backward(rtol, saved, cotangent):
+def _backward(rtol, run, saved, cotangent):
     g, wires, sources, w, b = saved
-    sense, driver, wordline, bitline, _, _ = (None if isinstance(c, SymbolicZero) else c for c in cotangent)
-    if sense is None and driver is None and wordline is None and bitline is None:
+    driven = adjoint_sources(cotangent)
+    if driven is None:
         return jnp.zeros_like(g), jnp.zeros_like(wires), jax.tree.map(jnp.zeros_like, sources)
-    driven = Sources(None if driver is None else -driver, sense, wordline, bitline)
-    adjoint = network(g, wires, driven, rtol)
-    to_g, to_wires = sensitivities(g, (w, b, sources), (adjoint.wordline_v, adjoint.bitline_v, driven))
+    adjoint = network(g, wires, driven, rtol, run)
+    to_g, to_wires = sensitivities(g, wires, (w, b, sources), (adjoint.wordline_v, adjoint.bitline_v, driven))
     to_sources = Sources(-adjoint.source_currents, adjoint.currents, adjoint.wordline_v, adjoint.bitline_v)
     to_sources = Sources(*(None if source is None else c for source, c in zip(sources, to_sources, strict=True)))
     return jnp.sum(to_g, 1), jnp.sum(to_wires, (0, 1)), to_sources
@@ -52,19 +66,38 @@ def _backward(rtol, saved, cotangent):
 _network.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
-def sensitivities(g, primal, adjoint):
-    """dL/dg (arrays, inputs, rows, cols) and dL/dr (arrays, inputs, 4); each network is (wordline_v, bitline_v, Sources)."""
-    u, to_driver, to_sense = _segment_currents(g, *primal)
-    u_adjoint, to_driver_adjoint, to_sense_adjoint = _segment_currents(g, *adjoint)
-    along = jnp.sum(to_driver * to_driver_adjoint, 2), jnp.sum(to_sense * to_sense_adjoint, 3)
-    to_wires = [jnp.sum(along[0][..., 1:], 2), jnp.sum(along[1][..., :-1], 2), along[0][..., 0], along[1][..., -1]]
-    return -u * u_adjoint, jnp.stack(to_wires, -1)
+def adjoint_sources(cotangent: State) -> Sources | None:
+    """What drives the adjoint network for a cotangent of `State`; None where no field has one."""
+    sense, driver, wordline, bitline, _, _ = (None if isinstance(c, SymbolicZero) else c for c in cotangent)
+    if sense is None and driver is None and wordline is None and bitline is None:
+        return None
+    return Sources(None if driver is None else -driver, sense, wordline, bitline)
 
 
-def _segment_currents(g, w, b, sources):
-    """Voltage across each cell, current in the wordline segment before it and in the bitline segment after it."""
-    u = w - b
-    cell = g[:, None] * u
+def sensitivities(g, wires, primal, adjoint):
+    """dL/dg (arrays, inputs, rows, cols), dL/dr (arrays, inputs, 4 or 6); each network is (wordline_v, bitline_v, Sources)."""
+    u, u_adjoint = primal[0] - primal[1], adjoint[0] - adjoint[1]
+    cell, cell_adjoint = g[:, None] * u, g[:, None] * u_adjoint
+    return -u * u_adjoint, to_resistances(wires, (cell, primal[2]), (cell_adjoint, adjoint[2]))
+
+
+def to_resistances(wires, primal, adjoint):
+    """dL/dr (arrays, inputs, 4 or 6); each network is (cell currents, Sources)."""
+    along = [a * b for a, b in zip(_segment_currents(wires, *primal), _segment_currents(wires, *adjoint), strict=True)]
+    to_driver, to_sense, *far = along
+    to_wires = [jnp.sum(to_driver[..., 1:], (2, 3)), jnp.sum(to_sense[..., :-1, :], (2, 3))]
+    to_wires += [jnp.sum(to_driver[..., 0], 2), jnp.sum(to_sense[..., -1, :], 2)]
+    return jnp.stack([*to_wires, *(jnp.sum(current, 2) for current in far)], -1)
+
+
+def _segment_currents(wires, cell, sources):
+    """Current in the segment before each wordline node and after each bitline node, and in the far ends where there are."""
     from_wordline = cell if sources.wordline is None else cell - sources.wordline
     into_bitline = cell if sources.bitline is None else cell + sources.bitline
-    return u, jax.lax.cumsum(from_wordline, 3, reverse=True), jax.lax.cumsum(into_bitline, 2)
+    to_driver, to_sense = jax.lax.cumsum(from_wordline, 3, reverse=True), jax.lax.cumsum(into_bitline, 2)
+    if wires.size == 4:
+        return to_driver, to_sense
+    of_wordline, of_bitline = far_shares(wires, *cell.shape[2:])
+    from_far = jnp.einsum("aimn,n->aim", from_wordline, of_wordline, precision=jax.lax.Precision.HIGHEST)
+    into_far = jnp.einsum("aimn,m->ain", into_bitline, of_bitline, precision=jax.lax.Precision.HIGHEST)
+    return to_driver - from_far[..., None], to_sense - into_far[..., None, :], from_far, into_far

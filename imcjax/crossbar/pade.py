@@ -7,22 +7,17 @@ array is off by 17 %, 60 %, 190 % there. Two matrix products with constants, so 
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from imcjax.crossbar.line_matrix import matrices
 
-def transfer(g: Float[Array, "*arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "*arrays rows cols"]:
+
+def transfer(
+    g: Float[Array, "*arrays rows cols"], wires: Float[Array, "..."], rtol: float
+) -> Float[Array, "*arrays rows cols"]:
     """Approximate S (siemens); plain differentiable array code."""
-    wordline, bitline, driver, sense = wires
-    rows, cols = g.shape[-2:]
-    along_wordline = driver + wordline * _shared(cols).astype(g.dtype)
-    along_bitline = sense + bitline * _shared(rows)[::-1, ::-1].astype(g.dtype)
-    drop = jnp.matmul(g, along_wordline, precision=lax.Precision.HIGHEST)
-    drop += jnp.matmul(along_bitline, g, precision=lax.Precision.HIGHEST)
+    of_wordline, of_bitline = matrices(wires, *g.shape[-2:])
+    drop = jnp.matmul(g, of_wordline, precision=lax.Precision.HIGHEST)
+    drop += jnp.matmul(of_bitline, g, precision=lax.Precision.HIGHEST)
     return g / (1 + drop)
-
-
-def _shared(nodes):
-    """(nodes, nodes): how many segments the paths from two nodes to the terminal next to node 0 have in common."""
-    return np.minimum.outer(np.arange(nodes), np.arange(nodes))

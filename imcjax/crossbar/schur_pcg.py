@@ -93,6 +93,12 @@ def run(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], sources: 
     )
 
 
+def largest(f: Float[Array, "one arrays inputs other"]) -> Float[Array, "1 arrays inputs 1"]:
+    """The largest size of the entries of each system."""
+    # In this program XLA's own maximum over two axes crashes on a CPU (YNN fusion, jaxlib 0.10.1); another spelling avoids it.
+    return lax.reduce(f, jnp.zeros((), f.dtype), lambda a, b: jnp.maximum(jnp.abs(a), jnp.abs(b)), (0, 3))[None, :, :, None]
+
+
 def _turn(field):
     """From lines along one axis of the array to lines along the other."""
     return jnp.swapaxes(field, 0, 3)
@@ -112,8 +118,7 @@ def _conjugate_gradients(precondition, apply_coupling, f, rtol, limit):
 
     Each system stops by itself: once its residual is down by `rtol`, its step length is zero.
     """
-    # In this program XLA's own maximum over two axes crashes on a CPU (YNN fusion, jaxlib 0.10.1); another spelling avoids it.
-    scale = lax.reduce(f, jnp.zeros((), f.dtype), lambda a, b: jnp.maximum(jnp.abs(a), jnp.abs(b)), (0, 3))[None, :, :, None]
+    scale = largest(f)
     scale = jnp.where(scale > 0, scale, 1)
     f = f / scale
 

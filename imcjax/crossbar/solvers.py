@@ -14,13 +14,16 @@ class Solver(NamedTuple):
     """(g, wires, rtol) -> S (arrays, rows, cols)."""
     solve: Callable | None = None
     """(g, v, wires, rtol) -> Solution, where the method knows the node voltages."""
+    both_ends: bool = False
+    """Whether the method knows lines that are driven or sensed at both ends."""
 
 
 SOLVERS = {
-    "schur_pcg": Solver(exact.transfer, exact.solve),
+    "schur_pcg": Solver(exact.transferrer("schur_pcg"), exact.solver("schur_pcg")),
+    "dense_cg": Solver(exact.transferrer("dense_cg"), exact.solver("dense_cg"), both_ends=True),
     "port_merge": Solver(port_merge.transfer),
-    "pade": Solver(pade.transfer),
-    "ideal": Solver(ideal.transfer, ideal.solve),
+    "pade": Solver(pade.transfer, both_ends=True),
+    "ideal": Solver(ideal.transfer, ideal.solve, both_ends=True),
 }
 
 # Arrays x rows x cols x the shorter side from which a single call repays `port_merge`'s longer compilation: on two CPU cores
@@ -34,7 +37,7 @@ def pick_transfer(solver: str, arrays: int, rows: int, cols: int) -> str:
         return solver
     padded = 2 ** ((rows - 1).bit_length() + (cols - 1).bit_length())
     large = arrays * rows * cols * min(rows, cols) >= _MERGE_FROM
-    return "port_merge" if large and min(rows, cols) >= 32 and padded <= 2 * rows * cols else "schur_pcg"
+    return "port_merge" if large and min(rows, cols) >= 32 and padded <= 2 * rows * cols else exact.preferred()
 
 
 def prefers_transfer(solver: str, arrays: int, rows: int, cols: int, inputs: int) -> bool:
@@ -53,13 +56,29 @@ def check_solver(solver: str) -> None:
         raise UserError(f"solver {solver!r} does not exist{nearest(str(solver), ['auto', *SOLVERS])}.")
 
 
+def with_both_ends(solver: str) -> str:
+    """The solver for lines that are driven or sensed at both ends; `auto` is the exact one.
+
+    Raises:
+      UserError: when the method knows one end only.
+    """
+    if solver == "auto":
+        return "dense_cg"
+    if not SOLVERS[solver].both_ends:
+        able = sorted(name for name, one in SOLVERS.items() if one.both_ends)
+        raise UserError(
+            f"solver {solver!r} knows no driver_far and no sense_far in wires; leave them None, or use one of {able}."
+        )
+    return solver
+
+
 def pick_solve(solver: str) -> Callable:
     """The `solve` of a named solver.
 
     Raises:
       UserError: when the method computes no node voltages.
     """
-    found = SOLVERS["schur_pcg" if solver == "auto" else solver].solve
+    found = SOLVERS[exact.preferred() if solver == "auto" else solver].solve
     if found is None:
         able = sorted(name for name, one in SOLVERS.items() if one.solve)
         raise UserError(f"solver {solver!r} computes no node voltages; use `currents` or `transfer_matrix`, or one of {able}.")

@@ -1,5 +1,6 @@
 """The circuit as a SPICE netlist, for a second opinion from any circuit simulator."""
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
@@ -16,7 +17,8 @@ def to_spice(
 
     It prints the current of each bitline as `i(vsense<j>)`, A. Wires of 0 ohm become joined nodes; cells of 0 S are left out.
     Nodes: `in<i>` is the source of wordline i (`gate_input`: of source line j), `w<i>_<j>` (`s<i>_<j>`) and `b<i>_<j>` are the
-    two ends of cell (i, j), `out<j>` is the virtual ground of bitline j.
+    two ends of cell (i, j), `out<j>` is the virtual ground of bitline j, at both of its
+    ends where it is sensed at both.
 
     Args:
       g: (rows, cols) cell conductances, S.
@@ -32,12 +34,10 @@ def to_spice(
     """
     check_circuit(g, v, wires, topology)
     g_, v_ = concrete(g), concrete(v)
-    values = [concrete(value) for value in (wires.wordline, wires.bitline, wires.driver, wires.sense)]
-    if g_ is None or v_ is None or any(value is None for value in values):
+    if g_ is None or v_ is None or any(concrete(value) is None for value in jax.tree.leaves(wires)):
         raise UserError("to_spice writes numbers and was given traced values; call it outside jit, grad and vmap.")
     if g_.ndim != 2 or v_.ndim != 1:
         raise UserError(f"to_spice writes one array with one input; g has shape {g_.shape} and v {v_.shape}: index them first.")
-    wordline, bitline, driver, sense = (float(value) for value in values)  # type: ignore[arg-type]
     g_, v_ = g_.astype(float), v_.astype(float)
     rows, cols = g_.shape
 
@@ -47,18 +47,18 @@ def to_spice(
         on = np.full(rows, True)
         sources = v_
         for i in range(rows):
-            nodes, resistors = _line(f"w{i}_{{}}", range(cols), f"in{i}", wordline, driver)
+            nodes, resistors = _line(f"w{i}_{{}}", range(cols), f"in{i}", wires.wordline, wires.driver, wires.driver_far)
             fed |= {(i, j): node for j, node in nodes.items()}
             lines += resistors
     else:
         on = v_ != 0
         sources = np.full(cols, v_[np.argmax(abs(v_))])
         for j in range(cols):
-            nodes, resistors = _line(f"s{{}}_{j}", range(rows), f"in{j}", wordline, driver)
+            nodes, resistors = _line(f"s{{}}_{j}", range(rows), f"in{j}", wires.wordline, wires.driver)
             fed |= {(i, j): node for i, node in nodes.items()}
             lines += resistors
     for j in range(cols):
-        nodes, resistors = _line(f"b{{}}_{j}", reversed(range(rows)), f"out{j}", bitline, sense)
+        nodes, resistors = _line(f"b{{}}_{j}", reversed(range(rows)), f"out{j}", wires.bitline, wires.sense, wires.sense_far)
         collected |= {(i, j): node for i, node in nodes.items()}
         lines += resistors
     for i, j in np.argwhere((g_ > 0) & on[:, None]).tolist():
@@ -70,17 +70,24 @@ def to_spice(
     return "\n".join([*lines, "quit 0", ".endc", ".end", ""])
 
 
-def _line(name, positions, terminal, segment, end):
-    """The node of each position and the resistors between them, from the terminal outwards."""
+def _line(name, positions, terminal, segment, end, far=None):
+    """The node of each position and the resistors between them, from the terminal outwards and, over `far`, back to it."""
     nodes, resistors = {}, []
     before, ohms = terminal, end
     for position in positions:
         here = name.format(position) if ohms > 0 else before
         if ohms > 0:
-            resistors.append(f"R{here} {before} {here} {_number(ohms)}")
+            resistors.append((f"R{here}", before, here, ohms))
         nodes[position] = before = here
         ohms = segment
-    return nodes, resistors
+    joined = {}
+    if far is not None and far > 0:
+        resistors.append((f"R{terminal}far", before, terminal, far))
+    elif far is not None:
+        joined = {before: terminal}
+    nodes = {position: joined.get(node, node) for position, node in nodes.items()}
+    between = [(part, joined.get(a, a), joined.get(b, b), ohms) for part, a, b, ohms in resistors]
+    return nodes, [f"{part} {a} {b} {_number(ohms)}" for part, a, b, ohms in between if a != b]
 
 
 def _number(value):

@@ -5,8 +5,9 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 
-def solve(g, v, wordline, bitline, driver, sense):
+def solve(g, v, wordline, bitline, driver, sense, driver_far=None, sense_far=None):
     """g (rows, cols), v (inputs, rows), resistances > 0 -> currents, wordline_v, bitline_v, source_currents."""
+    to_driver_far, to_sense_far = (0.0 if ohms is None else 1 / ohms for ohms in (driver_far, sense_far))
     rows, cols = g.shape
     w_node = np.arange(rows * cols).reshape(rows, cols)
     b_node = w_node + rows * cols
@@ -21,18 +22,21 @@ def solve(g, v, wordline, bitline, driver, sense):
         np.add.at(diagonal, ends, value)
     diagonal[w_node[:, 0]] += 1 / driver
     diagonal[b_node[-1]] += 1 / sense
+    diagonal[w_node[:, -1]] += to_driver_far
+    diagonal[b_node[0]] += to_sense_far
     nodes = np.arange(diagonal.size)
     entries = np.concatenate([diagonal, -value, -value])
     places = np.concatenate([nodes, one, other]), np.concatenate([nodes, other, one])
     matrix = scipy.sparse.csc_matrix((entries, places), shape=(nodes.size, nodes.size))
     known = np.zeros((nodes.size, len(v)))
-    known[w_node[:, 0]] = v.T / driver
+    known[w_node[:, 0]] += v.T / driver
+    known[w_node[:, -1]] += v.T * to_driver_far
     factors = scipy.sparse.linalg.splu(matrix)
     x = factors.solve(known)
     x += factors.solve(known - matrix @ x)
     w, b = x.T.reshape(-1, 2, rows, cols).swapaxes(0, 1)
     # Differences of nearly equal node voltages would cost the source currents their digits: add up the cells instead.
-    return b[:, -1] / sense, w, b, (g * (w - b)).sum(2)
+    return b[:, -1] / sense + b[:, 0] * to_sense_far, w, b, (g * (w - b)).sum(2)
 
 
 def example(rows, cols, inputs, *, seed=0, contrast=100.0, signed=False):

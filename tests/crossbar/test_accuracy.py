@@ -8,43 +8,53 @@ import numpy as np
 import pytest
 
 from imcjax import crossbar
-from imcjax.crossbar import Wires
+from imcjax.crossbar import Wires, exact
 from imcjax.crossbar.solvers import pick_transfer
 
 from . import nodal
 
 
 RESISTANCES = (2.0, 3.0, 5.0, 7.0)
+ITERATIVE = ("schur_pcg", "dense_cg")
 
 
+@pytest.mark.parametrize("solver", ITERATIVE)
 @pytest.mark.parametrize("rows, cols", [(1, 1), (1, 9), (9, 1), (12, 7)])
-def test_every_field_matches_the_sparse_solution(rows, cols):
+def test_every_field_matches_the_sparse_solution(rows, cols, solver):
     g, v = nodal.example(rows, cols, 3, signed=True)
     currents, w, b, drawn = nodal.solve(g, v, *RESISTANCES)
     with jax.enable_x64(True):
-        found = crossbar.solve(g, v, Wires(*RESISTANCES))
+        found = crossbar.solve(g, v, Wires(*RESISTANCES), solver=solver)
         assert found.currents.dtype == np.float64
         for value, reference in zip(found[:4], (currents, w, b, drawn), strict=True):
             assert np.abs(value - reference).max() < 1e-12 * np.abs(reference).max()
         assert found.residual.shape == found.iterations.shape == (3,)
-        assert nodal.off(v @ crossbar.transfer_matrix(g, Wires(*RESISTANCES)), currents) < 1e-12
+        assert nodal.off(v @ crossbar.transfer_matrix(g, Wires(*RESISTANCES), solver=solver), currents) < 1e-12
 
 
 @pytest.mark.parametrize("x64, bound", [(False, 1.5e-6), (True, 1e-12)])
 @pytest.mark.parametrize("contrast, r", [(100.0, 2.0), (1e4, 2.0), (10.0, 50.0)])
-def test_accuracy_of_a_64_by_48_array(contrast, r, x64, bound):
+@pytest.mark.parametrize("solver", ITERATIVE)
+def test_accuracy_of_a_64_by_48_array(solver, contrast, r, x64, bound):
     g, v = nodal.example(64, 48, 2, contrast=contrast)
     v[1] *= 1e-6
     reference = nodal.solve(g, v, r, r, r, r)[0]
     with jax.enable_x64(x64):
-        found = crossbar.currents(g, v, Wires(r, r, r, r))
+        found = crossbar.currents(g, v, Wires(r, r, r, r), solver=solver)
     assert found.dtype == (np.float64 if x64 else np.float32)
     assert nodal.off(found, reference) < bound
 
 
 @pytest.mark.parametrize(
     "rows, cols, solver",
-    [(20, 13, "schur_pcg"), (14, 20, "schur_pcg"), (11, 6, "port_merge"), (1, 5, "port_merge"), (6, 1, "port_merge")],
+    [
+        (20, 13, "schur_pcg"),
+        (14, 20, "schur_pcg"),
+        (20, 13, "dense_cg"),
+        (11, 6, "port_merge"),
+        (1, 5, "port_merge"),
+        (6, 1, "port_merge"),
+    ],
 )
 def test_transfer_matrix_in_float32(rows, cols, solver):
     g, v = nodal.example(rows, cols, 30)
@@ -67,13 +77,27 @@ def test_merging_is_accurate_in_larger_arrays():
     assert nodal.off(v @ np.asarray(s, float), nodal.solve(g, v, *RESISTANCES)[0]) < 1e-6
 
 
-def test_each_input_converges_by_itself():
+def test_dense_matrices_are_accurate_in_float32_on_a_full_array():
+    rng = np.random.default_rng(0)
+    g, v = rng.uniform(1e-6, 1e-4, (128, 128)), rng.uniform(0, 0.2, (2, 128))
+    found = crossbar.currents(g, v, Wires(2.0, 2.0, 2.0, 2.0), solver="dense_cg")
+    assert nodal.off(found, nodal.solve(g, v, 2.0, 2.0, 2.0, 2.0)[0]) < 1e-6
+
+
+def test_accelerators_get_the_solver_without_scans(monkeypatch):
+    assert exact.preferred() == "schur_pcg"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert exact.preferred() == pick_transfer("auto", 1, 16, 16) == "dense_cg"
+
+
+@pytest.mark.parametrize("solver", ITERATIVE)
+def test_each_input_converges_by_itself(solver):
     g, v = nodal.example(24, 24, 3)
     v[0] = 0.0
     v[2] *= 1e-12
     wires = Wires(20.0, 20.0, 5.0, 5.0)
-    together = crossbar.solve(g, v, wires, solver="schur_pcg")
-    alone = [crossbar.solve(g, row, wires, solver="schur_pcg") for row in v]
+    together = crossbar.solve(g, v, wires, solver=solver)
+    alone = [crossbar.solve(g, row, wires, solver=solver) for row in v]
     np.testing.assert_array_equal(together.iterations, [one.iterations for one in alone])
     np.testing.assert_allclose(together.currents, np.stack([one.currents for one in alone]), rtol=1e-6)
     assert not together.currents[0].any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imcjax import crossbar
-from imcjax.crossbar import Wires, schur_pcg
+from imcjax.crossbar import Wires, dense_cg, schur_pcg
 from imcjax.errors import UserError
 
 
@@ -57,14 +57,16 @@ def test_whole_numbers_are_numbers():
     assert crossbar.currents(np.ones((2, 2), int), [1, 2], Wires(1, 1, 1, 1)).dtype == np.float32
 
 
-def test_failure_shows_as_nan_with_its_reason(monkeypatch):
+@pytest.mark.parametrize("solver", [schur_pcg, dense_cg], ids=["schur_pcg", "dense_cg"])
+def test_failure_shows_as_nan_with_its_reason(monkeypatch, solver):
+    name = solver.__name__.rsplit(".", 1)[1]
     g = np.linspace(1e-5, 1e-4, 90).reshape(10, 9)
-    monkeypatch.setattr(schur_pcg, "_iteration_limit", lambda *_: 2)
-    found = crossbar.solve(g, np.ones(10), Wires(500, 500, 500, 500))
+    monkeypatch.setattr(solver, "_iteration_limit", lambda *_: 2)
+    found = crossbar.solve(g, np.ones(10), Wires(500, 500, 500, 500), solver=name)
     for field in found[:4]:
         assert np.isnan(field).all()
     assert 1e-6 < found.residual < 1
     assert found.iterations == 2
-    broken = jax.jit(lambda g: crossbar.solve(g, V, Wires(1, 1, 1, 1)))(jnp.asarray(G).at[1, 1].set(jnp.nan))
+    broken = jax.jit(lambda g: crossbar.solve(g, V, Wires(1, 1, 1, 1), solver=name))(jnp.asarray(G).at[1, 1].set(jnp.nan))
     assert np.isnan(broken.currents).all()
     assert np.isnan(broken.residual)
