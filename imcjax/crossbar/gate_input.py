@@ -120,7 +120,7 @@ def _down_at_once(g, on, wires):
 
     def next_row(state, row):
         e, h, w, z, p = state
-        s, e_below, h_below, z_below = _past_segment(e, h, z, segment + bitline)
+        s, e_below, h_below, z_below = _past_segment(segment + bitline, e, h, z)
         w_below = s * w + bitline * e_below
         p = p + w * z_below + bitline * h_below
         return (e_below + jnp.where(row[1], row[0], 0), h_below, w_below, z_below, p), None
@@ -138,7 +138,7 @@ def _up(g, on, wires, siemens, bottom, start, row_above):
     g, on = _rows_first(g, on)
 
     def down(state, row):
-        _, e, h, z = _past_segment(*state, rho)
+        _, e, h, z = _past_segment(rho, *state)
         return (e + jnp.where(row[1], row[0], 0), h, z), state
 
     def up(state, row):
@@ -154,7 +154,7 @@ def _up(g, on, wires, siemens, bottom, start, row_above):
     return lax.scan(up, (bottom, zero, start), (rows, (g[1:], on[1:]), on[:-1]), reverse=True)
 
 
-def _past_segment(e, h, z, rho):
+def _past_segment(rho, e, h, z):
     s = 1 / (1 + rho * e)
     return s, s * e, h + s * e * z, s * z
 
