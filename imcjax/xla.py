@@ -1,4 +1,4 @@
-"""What a process of the command asks of XLA; a library may not decide that for its users, so importing it does nothing of it."""
+"""What a process of the command asks of XLA; a library may not decide that for its users, so importing it does nothing."""
 
 import os
 import platform

@@ -21,5 +21,6 @@ from imcjax.crossbar.api import solve as solve
 from imcjax.crossbar.api import transfer_matrix as transfer_matrix
 from imcjax.crossbar.solution import Solution as Solution
 from imcjax.crossbar.solvers import SOLVERS as SOLVERS
+from imcjax.crossbar.spice import read_spice as read_spice
 from imcjax.crossbar.spice import to_spice as to_spice
 from imcjax.crossbar.wires import Wires as Wires

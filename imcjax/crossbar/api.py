@@ -48,14 +48,12 @@ def currents(
       (..., cols) currents, A, in float64 if `g` or `v` is, else in float32. NaN where a solver did not converge.
 
     Differentiable in reverse mode, any order, in `g`, `v` and every resistance, also at zero.
-    Forward mode (jvp) exists for `pade`, `ideal` and `gate_input` only.
+    Forward mode (jvp) exists for `pade` and `ideal` only.
 
     Raises:
       UserError: shapes that do not fit, values that are not finite or negative, unknown names.
     """
     g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
-    if topology == "gate_input" and solver != "auto":
-        raise UserError(f"solver {solver!r} does not solve topology 'gate_input'; give 'auto'.")
     return _currents(g, v, wires, **settings)
 
 
@@ -68,11 +66,14 @@ def solve(
     solver: str = "auto",
     rtol: float | None = None,
 ) -> Solution:
-    """All voltages and currents of the array, and how well they were solved; arguments and errors as for `currents`."""
+    """All voltages and currents of the array, and how well they were solved; arguments and errors as for `currents`.
+
+    With topology `gate_input` every column has its source line: `wordline_v` holds its nodes, and `source_currents` is
+    (..., cols), equal to `currents`, as a column has no other ends. `residual` and `iterations` are 0: the method is direct.
+    """
     g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
-    if topology == "gate_input":
-        raise UserError("solve knows no node voltages of topology 'gate_input'; use `currents`.")
-    pick_solve(solver)
+    if topology == "input_source":
+        pick_solve(solver)
     return _solve(g, v, wires, **settings)
 
 
@@ -113,7 +114,11 @@ def _currents(g, v, wires, *, topology, solver, rtol):
 @partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
 def _solve(g, v, wires, *, topology, solver, rtol):
     batch = batch_of(g.shape[:-2], v.shape[:-1])
-    solution = pick_solve(solver)(batch.join_g(g), batch.join_v(v), wires.vector(g.dtype), rtol)
+    g, v = batch.join_g(g), batch.join_v(v)
+    if topology == "gate_input":
+        solution = gate_input.solve(g, v, wires.vector(g.dtype))
+    else:
+        solution = pick_solve(solver)(g, v, wires.vector(g.dtype), rtol)
     return jax.tree.map(batch.split, solution)
 
 
@@ -127,6 +132,8 @@ def _transfer_matrix(g, wires, *, solver, rtol):
 def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: float | None):
     """(g, v, static settings) in one precision, after refusing what is wrong and can be seen now."""
     check_solver(solver)
+    if topology == "gate_input" and solver != "auto":
+        raise UserError(f"solver {solver!r} does not solve topology 'gate_input'; give 'auto'.")
     g, v = check_circuit(g, v, wires, topology)
     if wires.both_ends:
         solver = with_both_ends(solver)

@@ -9,20 +9,21 @@ from jaxtyping import Array, Float
 
 
 # Cells (arrays x inputs x rows x cols) solved at once. A CPU core's second-level cache holds the dozen fields of 32k float32
-# cells or so; elsewhere the bound is memory, and every further piece costs the launches of a whole solve.
+# cells; elsewhere the bound is memory, and every further piece costs the launches of a whole solve.
+_FIELDS = 12
 _CELLS_AT_ONCE = {"cpu": 2**15}
 _CELLS_AT_ONCE_ELSEWHERE = 2**26
 
 
 def in_chunks(
-    solve: Callable[[Array, Any], tuple[Any, Any]], g: Float[Array, "arrays rows cols"], inputs: Any
+    solve: Callable[[Array, Any], tuple[Any, Any]], g: Float[Array, "arrays rows cols"], inputs: Any, *, fields: float = _FIELDS
 ) -> tuple[Any, Any]:
     """`solve(g, inputs)` piece by piece; `inputs` is a tree of arrays (arrays, inputs, ...).
 
     `solve` returns two trees: what to sum over the inputs, (arrays, ...), and what to keep for each, (arrays, inputs, ...).
-    Pieces are filled up with zero inputs, which must add nothing to the sums.
+    Pieces are filled up with zero inputs, which must add nothing to the sums. `fields` is how many numbers a cell takes.
     """
-    arrays, room = g.shape[0], _room(g)
+    arrays, room = g.shape[0], _room(g, fields)
     count = jax.tree.leaves(inputs)[0].shape[1]
     input_pieces = -(-count // room)
     array_pieces = -(-arrays // max(1, room // count))
@@ -42,14 +43,14 @@ def in_chunks(
 
 def map_arrays(function: Callable[[Array], Array], g: Float[Array, "arrays rows cols"]) -> Array:
     """`function(g)` piece by piece, for a function of each array by itself."""
-    pieces = -(-g.shape[0] // _room(g))
+    pieces = -(-g.shape[0] // _room(g, _FIELDS))
     return function(g) if pieces == 1 else _join(jax.lax.map(function, _split(g, 0, pieces)), 0, g.shape[0])
 
 
-def _room(g):
+def _room(g, fields):
     """How many systems of the size of `g` are solved at once."""
     limit = _CELLS_AT_ONCE.get(jax.default_backend(), _CELLS_AT_ONCE_ELSEWHERE)
-    return max(1, limit // (g.shape[1] * g.shape[2]))
+    return max(1, int(limit * _FIELDS / fields) // (g.shape[1] * g.shape[2]))
 
 
 def _split(tree, axis, pieces):

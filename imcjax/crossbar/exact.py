@@ -8,7 +8,6 @@ of S, sum_ij C_ij S_ij is a sum over the rows (or columns) of C of the currents 
 """
 
 from collections.abc import Callable
-from functools import wraps
 
 import jax
 import jax.numpy as jnp
@@ -49,20 +48,6 @@ def as_solution(state: schur_pcg.State) -> Solution:
     return Solution(state.currents, state.wordline_v, state.bitline_v, state.source_currents, state.residual, state.iterations)
 
 
-def with_adjoint_gradient(transfer: Callable, name: str | None = None) -> Callable:
-    """Give a method for the exact transfer matrix, (g, wires, rtol) -> S, the gradient described above.
-
-    `name` is the solver of the gradient's problems, by default the preferred one.
-    """
-    differentiable = jax.custom_vjp(transfer, nondiff_argnums=(2,))
-
-    def backward(rtol, saved, cotangent):
-        return _backward(rtol, RUNS[name or preferred()], saved, cotangent)
-
-    differentiable.defvjp(lambda g, wires, rtol: (differentiable(g, wires, rtol), (g, wires)), backward)
-    return wraps(transfer)(differentiable)
-
-
 def transferrer(name: str) -> Callable:
     """The transfer matrix by a solver of `RUNS`."""
     run = RUNS[name]
@@ -76,7 +61,11 @@ def transferrer(name: str) -> Callable:
         _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol, run).source_currents), g, _units(g))
         return -jnp.swapaxes(drawn, 1, 2)
 
-    return with_adjoint_gradient(transfer, name)
+    differentiable = jax.custom_vjp(transfer, nondiff_argnums=(2,))
+    differentiable.defvjp(
+        lambda g, wires, rtol: (differentiable(g, wires, rtol), (g, wires)), lambda *back: _backward(run, *back)
+    )
+    return differentiable
 
 
 def _units(g):
@@ -84,7 +73,7 @@ def _units(g):
     return jnp.broadcast_to(jnp.eye(count, dtype=g.dtype), (g.shape[0], count, count))
 
 
-def _backward(rtol, run, saved, cotangent):
+def _backward(run, rtol, saved, cotangent):
     g, wires = saved
     pair = (_units(g), cotangent) if g.shape[1] <= g.shape[2] else (jnp.swapaxes(cotangent, 1, 2), _units(g))
 

@@ -39,7 +39,7 @@ def _merge_all(g, wires):
             m *= 2
             grown = ports.merged("b", *(("bV", "bV bI") if m == down else ("", "")))
             tiles, ports = merge(tiles[:, 0::2], tiles[:, 1::2], ports, grown, "b", LARGE), grown
-    answers, causes = (sum(size for _, size in side) for side in ports)
+    answers = sum(size for _, size in ports.answers)
     s = jnp.swapaxes(tiles[:, 0, 0, answers - across :, :down], 1, 2)
     return s[:, :rows, :cols][:, ::-1]
 

@@ -14,11 +14,11 @@ class Solution(NamedTuple):
     currents: Float[Array, "*batch cols"]
     """A, out of each bitline into its virtual ground."""
     wordline_v: Float[Array, "*batch rows cols"]
-    """V, the wordline node of each cell."""
+    """V, the wordline node of each cell; with topology `gate_input` its source-line node."""
     bitline_v: Float[Array, "*batch rows cols"]
     """V, the bitline node of each cell."""
-    source_currents: Float[Array, "*batch rows"]
-    """A, out of each voltage source into its wordline."""
+    source_currents: Float[Array, "*batch sources"]
+    """A, out of each voltage source into its wordline; with topology `gate_input` (..., cols), into its source line."""
     residual: Float[Array, "*batch"]
     """Relative residual that was reached, 0 for a direct method."""
     iterations: Int[Array, "*batch"]

@@ -1,4 +1,6 @@
-"""The circuit as a SPICE netlist, for a second opinion from any circuit simulator."""
+"""The circuit as a SPICE netlist, for a second opinion from any circuit simulator, and its answer read back."""
+
+import re
 
 import jax
 import numpy as np
@@ -15,10 +17,10 @@ def to_spice(
 ) -> str:
     """A netlist of one array with one input that ngspice runs as it is: `ngspice -b array.cir`.
 
-    It prints the current of each bitline as `i(vsense<j>)`, A. Wires of 0 ohm become joined nodes; cells of 0 S are left out.
-    Nodes: `in<i>` is the source of wordline i (`gate_input`: of source line j), `w<i>_<j>` (`s<i>_<j>`) and `b<i>_<j>` are the
-    two ends of cell (i, j), `out<j>` is the virtual ground of bitline j, at both of its
-    ends where it is sensed at both.
+    It prints the current of each bitline as `i(vsense<j>)`, A, which `read_spice` reads. Wires of 0 ohm become joined nodes;
+    cells of 0 S are left out. Nodes: `in<i>` is the source of wordline i (`gate_input`: of source line j), `w<i>_<j>`
+    (`s<i>_<j>`) and `b<i>_<j>` are the two ends of cell (i, j), `out<j>` is the virtual ground of bitline j, at both ends
+    where it is sensed at both.
 
     Args:
       g: (rows, cols) cell conductances, S.
@@ -68,6 +70,37 @@ def to_spice(
     lines += [".options reltol=1e-9 abstol=1e-20 vntol=1e-15 gmin=1e-20", ".control", "set numdgt=15", "op"]
     lines += [f"print i(vsense{j})" for j in range(cols)]
     return "\n".join([*lines, "quit 0", ".endc", ".end", ""])
+
+
+def read_spice(text: str, cols: int | None = None) -> Float[np.ndarray, " cols"]:
+    """The currents in what ngspice printed when it ran a netlist of `to_spice`:
+
+        done = subprocess.run(["ngspice", "-b", "array.cir"], capture_output=True, text=True)
+        found = read_spice(done.stdout)
+
+    Args:
+      text: all of the standard output.
+      cols: how many currents to expect; None takes what is there.
+
+    Returns:
+      (cols,) currents out of the bitlines, A, in float64.
+
+    Raises:
+      UserError: when a current is missing or is not a finite number: the run failed.
+    """
+    found = {int(column): float(value) for column, value in re.findall(rf"i\(vsense(\d+)\) = ({_PRINTED})", text)}
+    count = len(found) if cols is None else cols
+    values = np.array([found.get(column, np.nan) for column in range(count)])
+    if not found or len(found) != count or not np.isfinite(values).all():
+        said = " / ".join(line.strip() for line in text.splitlines()[-3:] if line.strip())
+        raise UserError(
+            f"The text has {len(found)} currents i(vsense<j>){'' if cols is None else f' of {cols}'} that can be used, so "
+            f"the run of ngspice failed; its output ends with {said!r}. Give the whole standard output of `ngspice -b`."
+        )
+    return values
+
+
+_PRINTED = r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf)"
 
 
 def _line(name, positions, terminal, segment, end, far=None):

@@ -7,8 +7,8 @@ a tile is stored as its difference D from that:
 
     [V_right, I_left, V_top, I_bottom] = (1 + D) [V_left, I_right, V_bottom, I_top]
 
-D keeps its relative accuracy however small the drops are, is 0 for missing cells and finite for r = 0. Answers and causes of one
-line and kind share a name: "wV" (V_right, V_left), "wI" (I_left, I_right), "bV" (V_top, V_bottom), "bI" (I_bottom, I_top).
+D keeps its relative accuracy however small the drops are, is 0 for missing cells and finite for r = 0. Answers and causes of
+one line and kind share a name: "wV" (V_right, V_left), "wI" (I_left, I_right), "bV" (V_top, V_bottom), "bI" (I_bottom, I_top).
 
 At the joint of tile A and its neighbour B farther from the terminals, A's voltage drives B, and B's current loads A:
 
@@ -65,7 +65,6 @@ class Layout(NamedTuple):
         return jnp.swapaxes(x, self.rows, self.cols)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def merge(first: jax.Array, second: jax.Array, ports: Ports, grown: Ports, joint: str, layout: Layout) -> jax.Array:
     """The tiles (..., answers, causes) of `first` (nearer to the terminals) and `second` joined along lines `joint`.
 
@@ -76,7 +75,7 @@ def merge(first: jax.Array, second: jax.Array, ports: Ports, grown: Ports, joint
       joint: "w": neighbours along the wordlines, "b": along the bitlines.
       layout: where the matrices' axes are.
     """
-    return _forward(first, second, ports, grown, joint, layout)[0]
+    return _merge(first, second, ports, grown, joint, layout)
 
 
 def _forward(first, second, ports, grown, joint, layout):
@@ -125,7 +124,8 @@ def _backward(ports, grown, joint, layout, saved, gradient):
     return to_tile("first", i, q, v, by_v), to_tile("second", v, p, i, by_i)
 
 
-merge.defvjp(_forward, _backward)
+_merge: Any = jax.custom_vjp(lambda *arguments: _forward(*arguments)[0], nondiff_argnums=(2, 3, 4, 5))
+_merge.defvjp(_forward, _backward)
 
 
 def _slices(ports):

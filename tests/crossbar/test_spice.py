@@ -1,6 +1,5 @@
 """The netlist, run by ngspice where that is installed."""
 
-import re
 import shutil
 import subprocess
 
@@ -20,9 +19,8 @@ def run(netlist, folder):
         pytest.skip("ngspice is not on the PATH")
     path = folder / "array.cir"
     path.write_text(netlist)
-    done = subprocess.run(["ngspice", "-b", str(path)], capture_output=True, text=True, timeout=60, check=True)
-    found = dict(re.findall(r"i\(vsense(\d+)\) = (\S+)", done.stdout))
-    return np.array([float(found[str(j)]) for j in range(len(found))])
+    done = subprocess.run(["ngspice", "-b", str(path)], capture_output=True, text=True, timeout=600, check=True)
+    return crossbar.read_spice(done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +32,32 @@ def test_ngspice_agrees(r, tmp_path):
     found = run(crossbar.to_spice(g, v[0], Wires(*r)), tmp_path)
     with jax.enable_x64(True):
         np.testing.assert_allclose(found, crossbar.currents(g, v[0], Wires(*r)), rtol=1e-10, atol=1e-18)
+
+
+@pytest.mark.parametrize("topology", ["input_source", "gate_input"])
+@pytest.mark.parametrize("size", [8, pytest.param(64, marks=pytest.mark.slow)])
+def test_ngspice_agrees_on_square_arrays(size, topology, tmp_path):
+    g, v = nodal.example(size, size, 1)
+    v = v[0] if topology == "input_source" else np.where(v[0] > 0.1, 0.2, 0.0)
+    wires = Wires(2, 2, 2, 2)
+    found = run(crossbar.to_spice(g, v, wires, topology=topology), tmp_path)
+    with jax.enable_x64(True):
+        assert nodal.off(found, crossbar.currents(g, v, wires, topology=topology)) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "text, cols, number", [("", None, 0), ("i(vsense0) = 1e-3\ni(vsense2) = 2", None, 2), ("i(vsense0) = 1", 2, 1)]
+)
+def test_output_of_a_failed_run_is_refused(text, cols, number):
+    with pytest.raises(UserError, match=f"has {number} currents"):
+        crossbar.read_spice(text + "\nError: singular matrix", cols)
+    with pytest.raises(UserError, match="singular matrix"):
+        crossbar.read_spice(text + "\nError: singular matrix", cols)
+
+
+def test_currents_are_read_in_order():
+    text = "".join(f"i(vsense{j}) = {value}\n" for j, value in [(1, "-2.5e-06"), (0, "1.000000000000000e-05"), (2, "0")])
+    np.testing.assert_array_equal(crossbar.read_spice("No. of Data Rows : 1\n" + text, 3), [1e-5, -2.5e-6, 0])
 
 
 def test_every_wire_and_cell_is_there_once():
