@@ -93,9 +93,9 @@ def test_gradients(kind, wires):
             expected = slope(lambda h, name=name: value(g, v, with_more(wires, name, h), cell), 0.05)
             assert getattr(to_wires, name) == pytest.approx(expected, rel=1e-5, abs=1e-9)
         (number,), (to_number,) = jax.tree.leaves(cell), jax.tree.leaves(to_cell)
-        step = np.eye(np.size(number))[-1].reshape(np.shape(number)) * 1e-4
-        expected = slope(lambda h: value(g, v, wires, jax.tree.map(lambda n: n + h * step, cell)), 1.0)
-        assert np.ravel(to_number)[-1] == pytest.approx(expected, rel=1e-6)
+        last = np.eye(np.size(number))[-1].reshape(np.shape(number))
+        expected = slope(lambda h: value(g, v, wires, jax.tree.map(lambda n: n + h * last, cell)), 2e-4)
+        assert np.ravel(to_number)[-1] == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 def test_second_derivative():
@@ -124,7 +124,7 @@ def test_limits(solver):
     np.testing.assert_allclose(small.currents, 1e-6 * linear, rtol=2e-6, atol=1e-17)
     assert not small.iterations[1]
     # Far above v0 the wires carry what they can: Newton's steps are cut, and still arrive.
-    steep = nearly(wires, 0.004, np.abs(v))
+    steep = nearly(wires, 0.02, np.abs(v))
     assert (steep.residual < 5e-7).all()
     assert (steep.currents[0] > linear[0]).all()
 
@@ -156,10 +156,11 @@ def test_what_cannot_be_solved_is_refused_or_shown(monkeypatch):
         ({"cell": Polynomial(1.0)}, r"one array \(n,\)"),
         ({"cell": Cubic(-20.0)}, "less current at more voltage near -?0.13 V"),
         ({"cell": Sinh(0.1), "solver": "pade"}, "'pade' knows linear cells only"),
-        ({"cell": Sinh(0.1), "topology": "gate_input"}, "linear cells only"),
     ]:
         with pytest.raises(UserError, match=words):
             crossbar.currents(g, v, SOME, **options)
+    with pytest.raises(UserError, match="linear cells only"):
+        crossbar.currents(g, np.full(6, 0.1), SOME, cell=Sinh(0.1), topology="gate_input")
     monkeypatch.setattr(nonlinear, "_STEPS", 1)
     found = crossbar.solve(g, v, Wires(21.0, 30.0, 50.0, 70.0), cell=Sinh(0.1), rtol=3e-7)
     assert found.residual > 1e-6
