@@ -16,6 +16,7 @@ A line can also be driven or sensed at both ends: `Wires` with a `driver_far` (f
 `sense_far` (from the first cell of bitline j to its 0 V; I_j is then the sum of both ends).
 """
 
+from imcjax.crossbar import cells as cells
 from imcjax.crossbar.api import currents as currents
 from imcjax.crossbar.api import solve as solve
 from imcjax.crossbar.api import transfer_matrix as transfer_matrix

@@ -10,12 +10,21 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from imcjax.crossbar import gate_input
+from imcjax.crossbar import gate_input, nonlinear
 from imcjax.crossbar.batching import batch_of
+from imcjax.crossbar.cells import Cell, check_cell
 from imcjax.crossbar.checks import check_circuit
 from imcjax.crossbar.schur_pcg import default_rtol
 from imcjax.crossbar.solution import Solution
-from imcjax.crossbar.solvers import SOLVERS, check_solver, pick_solve, pick_transfer, prefers_transfer, with_both_ends
+from imcjax.crossbar.solvers import (
+    SOLVERS,
+    check_solver,
+    pick_iterative,
+    pick_solve,
+    pick_transfer,
+    prefers_transfer,
+    with_both_ends,
+)
 from imcjax.crossbar.wires import Wires
 from imcjax.errors import UserError
 
@@ -28,6 +37,7 @@ def currents(
     topology: str = "input_source",
     solver: str = "auto",
     rtol: float | None = None,
+    cell: Cell | None = None,
 ) -> Float[Array, "*batch cols"]:
     """Currents out of the bitlines of resistive crossbar arrays.
 
@@ -43,18 +53,20 @@ def currents(
       solver: a name in `imcjax.crossbar.SOLVERS`, or `auto`: exact, the fastest for these shapes. `gate_input` has one direct
         method, `auto`.
       rtol: relative tolerance of iterative solvers, for each input by itself; by default what the precision allows.
+      cell: how the current of a cell depends on its voltage, a record of `imcjax.crossbar.cells`; None: i = g u. With a record,
+        `solver` is `auto`, `schur_pcg` or `dense_cg`, and `solve` counts the iterations of all steps of Newton's method.
 
     Returns:
       (..., cols) currents, A, in float64 if `g` or `v` is, else in float32. NaN where a solver did not converge.
 
-    Differentiable in reverse mode, any order, in `g`, `v` and every resistance, also at zero.
+    Differentiable in reverse mode, any order, in `g`, `v`, every resistance, also at zero, and the numbers of `cell`.
     Forward mode (jvp) exists for `pade` and `ideal` only.
 
     Raises:
       UserError: shapes that do not fit, values that are not finite or negative, unknown names.
     """
-    g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
-    return _currents(g, v, wires, **settings)
+    g, v, settings = _prepare(g, v, wires, topology, solver, rtol, cell)
+    return _currents(g, v, wires, cell, **settings)
 
 
 def solve(
@@ -65,16 +77,17 @@ def solve(
     topology: str = "input_source",
     solver: str = "auto",
     rtol: float | None = None,
+    cell: Cell | None = None,
 ) -> Solution:
     """All voltages and currents of the array, and how well they were solved; arguments and errors as for `currents`.
 
     With topology `gate_input` every column has its source line: `wordline_v` holds its nodes, and `source_currents` is
     (..., cols), equal to `currents`, as a column has no other ends. `residual` and `iterations` are 0: the method is direct.
     """
-    g, v, settings = _prepare(g, v, wires, topology, solver, rtol)
+    g, v, settings = _prepare(g, v, wires, topology, solver, rtol, cell)
     if topology == "input_source":
         pick_solve(solver)
-    return _solve(g, v, wires, **settings)
+    return _solve(g, v, wires, cell, **settings)
 
 
 def transfer_matrix(
@@ -100,9 +113,11 @@ def transfer_matrix(
 
 
 @partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
-def _currents(g, v, wires, *, topology, solver, rtol):
+def _currents(g, v, wires, cell, *, topology, solver, rtol):
     batch = batch_of(g.shape[:-2], v.shape[:-1])
     g, v = batch.join_g(g), batch.join_v(v)
+    if cell is not None:
+        return batch.split(nonlinear.solve(g, v, wires.vector(g.dtype), cell, rtol, solver).currents)
     if topology == "gate_input":
         return batch.split(gate_input.currents(g, v, wires.vector(g.dtype)))
     if prefers_transfer(solver, g.shape[0], g.shape[1], g.shape[2], v.shape[1]):
@@ -112,13 +127,15 @@ def _currents(g, v, wires, *, topology, solver, rtol):
 
 
 @partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
-def _solve(g, v, wires, *, topology, solver, rtol):
+def _solve(g, v, wires, cell, *, topology, solver, rtol):
     batch = batch_of(g.shape[:-2], v.shape[:-1])
-    g, v = batch.join_g(g), batch.join_v(v)
+    g, v, ohms = batch.join_g(g), batch.join_v(v), wires.vector(g.dtype)
     if topology == "gate_input":
-        solution = gate_input.solve(g, v, wires.vector(g.dtype))
+        solution = gate_input.solve(g, v, ohms)
+    elif cell is not None:
+        solution = nonlinear.solve(g, v, ohms, cell, rtol, solver)
     else:
-        solution = pick_solve(solver)(g, v, wires.vector(g.dtype), rtol)
+        solution = pick_solve(solver)(g, v, ohms, rtol)
     return jax.tree.map(batch.split, solution)
 
 
@@ -129,7 +146,7 @@ def _transfer_matrix(g, wires, *, solver, rtol):
     return found.transfer(joined, wires.vector(g.dtype), rtol).reshape(g.shape)
 
 
-def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: float | None):
+def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: float | None, cell: Cell | None = None):
     """(g, v, static settings) in one precision, after refusing what is wrong and can be seen now."""
     check_solver(solver)
     if topology == "gate_input" and solver != "auto":
@@ -137,6 +154,11 @@ def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: flo
     g, v = check_circuit(g, v, wires, topology)
     if wires.both_ends:
         solver = with_both_ends(solver)
+    if cell is not None:
+        if topology != "input_source":
+            raise UserError(f"topology {topology!r} knows linear cells only; leave cell None.")
+        check_cell(cell, v)
+        solver = pick_iterative(solver)
     if rtol is None:
         rtol = default_rtol(g.dtype)
     elif isinstance(rtol, jax.core.Tracer):

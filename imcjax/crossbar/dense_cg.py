@@ -12,8 +12,6 @@ slope at g = 0 is infinite: it is that of the circuit (`network`).
 Fields lie as (rows, arrays, inputs, cols): both products are then one matrix product over the whole batch.
 """
 
-import math
-
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -66,7 +64,7 @@ def run(
 
 def _iteration_limit(x, rtol):
     """Four times the iterations that theory asks for: the largest sum of a row of R D bounds its eigenvalues."""
-    needed = 0.5 * jnp.sqrt(1 + x) * math.log(2 / rtol)
+    needed = 0.5 * jnp.sqrt(1 + x) * jnp.log(2 / rtol)
     return 20 + 4 * jnp.minimum(needed, 25_000).astype(jnp.int32)
 
 

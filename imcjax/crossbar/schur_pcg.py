@@ -11,7 +11,6 @@ instead of being computed from conductances 1/r that would cancel.
 The problem is symmetric: `run` takes sources of every kind, so that the adjoint problem of a gradient is one more run.
 """
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -109,7 +108,7 @@ def _iteration_limit(g, wires, rtol):
     wordline, bitline, driver, sense = wires
     rows, cols = g.shape[1:]
     x = jnp.maximum(jnp.max(jnp.sum(g, 2)) * (wordline * cols + driver), jnp.max(jnp.sum(g, 1)) * (bitline * rows + sense))
-    needed = 0.5 * jnp.sqrt(1 + 0.5 * x) * math.log(2 / rtol)
+    needed = 0.5 * jnp.sqrt(1 + 0.5 * x) * jnp.log(2 / rtol)
     return 20 + 4 * jnp.minimum(needed, 25_000).astype(jnp.int32)
 
 

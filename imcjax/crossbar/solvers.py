@@ -72,6 +72,19 @@ def with_both_ends(solver: str) -> str:
     return solver
 
 
+def pick_iterative(solver: str) -> str:
+    """The solver inside Newton's method, for nonlinear cells.
+
+    Raises:
+      UserError: when the method knows linear cells only.
+    """
+    if solver == "auto":
+        return exact.preferred()
+    if solver not in exact.RUNS:
+        raise UserError(f"solver {solver!r} knows linear cells only; leave cell None, or use one of {sorted(exact.RUNS)}.")
+    return solver
+
+
 def pick_solve(solver: str) -> Callable:
     """The `solve` of a named solver.
 
