@@ -1,12 +1,14 @@
 """The benchmark of the crossbar, on arrays so small that it takes seconds."""
 
 import json
+import sys
 
 import pytest
 
 from experiments.benchmarks.crossbar import __main__ as benchmark
 from experiments.benchmarks.crossbar import first_call, ours, peers, ratios, report, timing
-from experiments.benchmarks.crossbar.jobs import FURTHER, MANY, ONE, WORKS
+from experiments.benchmarks.crossbar.case import case, error
+from experiments.benchmarks.crossbar.jobs import FURTHER, MANY, ONE, WORKS, Missing
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +70,41 @@ def test_jobs_take_turns():
     assert order == ["a", "b"] * 3
     assert times["a"]["runs"] == 3
     assert ours.off(1.0, 2.0) == 0.5
+
+
+CROSSSIM = """
+import numpy as np
+
+class NoninterleavedInputSourceArray:
+    def __init__(self, params):
+        self.ohms = params.xbar.array.parasitics.Rp_row_norm
+        self.tolerance = params.simulation.Verr_th_mvm
+
+    def iterative_solve(self, matrix, vector):
+        # (outputs, inputs) times (inputs,) or (inputs, batch), as CrossSim has them.
+        def one(x):
+            u = start = np.tile(x, (len(matrix), 1))
+            for _ in range(200):
+                cell = matrix * u
+                along_output = np.cumsum(np.cumsum(cell, 1)[:, ::-1], 1)[:, ::-1]
+                along_input = np.cumsum(np.cumsum(cell[::-1], 0)[::-1], 0)
+                u = start - self.ohms * (along_output + along_input)
+            return (matrix * u).sum(1)
+        return one(vector) if vector.ndim == 1 else np.stack([one(x) for x in vector.T], 1)
+"""
+
+
+def test_crosssim_gets_the_same_circuit(tmp_path):
+    (tmp_path / "simulator" / "circuits").mkdir(parents=True)
+    (tmp_path / "simulator" / "circuits" / "array.py").write_text(CROSSSIM)
+    work = case(6)
+    try:
+        jobs = peers.crosssim(work, tmp_path)
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "simulator"]:
+            del sys.modules[name]
+    assert [job.work for job in jobs] == [ONE, MANY] * 2
+    assert error(jobs[0].run(), work.expected[:1]) < 1e-12
+    assert error(jobs[1].run(), work.expected) < 1e-12
+    with pytest.raises(Missing, match="not installed"):
+        peers.crosssim(work, tmp_path / "nothing")

@@ -114,15 +114,23 @@ def crosssim(case: Case, checkout: Path | None) -> list[Job]:
     # It reckons in units of the largest conductance and voltage, with outputs first.
     largest, volts = case.g.max(), case.v.max()
     g, x = np.ascontiguousarray(case.g.T) / largest, case.v.T / volts
-    ohms = {"Rp_row_norm": OHM * largest, "Rp_col_norm": OHM * largest, "Rp_row_terminal_norm": 0, "Rp_col_terminal_norm": 0}
+    wires = {"Rp_row_norm": OHM * largest, "Rp_col_norm": OHM * largest, "Rp_row_terminal_norm": 0, "Rp_col_terminal_norm": 0}
     jobs = []
     for name, tolerance in (("CrossSim", 1e-6), ("CrossSim at its default 1e-3", 1e-3)):
-        settings = types.SimpleNamespace(
-            fast_matmul=True, disable_fast_matmul=False, Niters_max_parasitics=1000, Verr_th_mvm=tolerance,
-            hide_convergence_msg=True, Verr_matmul_criterion="max_max", relaxation_gamma=0.9,
-        )  # fmt: skip
-        array = types.SimpleNamespace(parasitics=types.SimpleNamespace(**ohms))
-        solver = kind(types.SimpleNamespace(xbar=types.SimpleNamespace(array=array), simulation=settings))
+        # What its array reads of its parameters.
+        values = {
+            "xbar": {"array": {"parasitics": wires}, "device": {"nonlinear_IV": {"enable": False}}},
+            "core": {"style": None, "balanced": {"interleaved_posneg": False}},
+            "simulation": {
+                "fast_matmul": True,
+                "Niters_max_parasitics": 1000,
+                "Verr_th_mvm": tolerance,
+                "Verr_matmul_criterion": "max_max",
+                "relaxation_gamma": 0.9,
+                "hide_convergence_msg": True,
+            },
+        }
+        solver = kind(_attributes(values))
 
         def solve(x, solver=solver):
             return solver.iterative_solve(g, x).T * largest * volts
@@ -145,6 +153,12 @@ def ngspice(case: Case, program: str) -> list[Job]:
         return crossbar.read_spice(done.stdout, len(case.g))
 
     return [Job("ngspice", ONE, solve)]
+
+
+def _attributes(values):
+    if not isinstance(values, dict):
+        return values
+    return types.SimpleNamespace(**{name: _attributes(value) for name, value in values.items()})
 
 
 def _module(name):

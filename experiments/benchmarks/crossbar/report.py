@@ -88,10 +88,10 @@ def conditions(result: dict[str, Any]) -> list[str]:
     left_out = [f"Left out: {one['solver']} at {one['size']}: {one['reason']}." for one in result["skipped"]]
     return [
         f"{result['machine']}; {result['threads']} threads for every solver; {result['device']}. {versions}.",
-        "g uniform in 1..100 uS, 2 ohm per segment, driver and sense included, V uniform in 0..0.2 V. imcjax in float32 unless it "
-        "says f64, peers in float64. Error: of the worst input, relative to its largest current, against float64 splu with one "
-        "refinement; of a gradient, of the worst of its six parts, relative to its largest entry, against float64. Jobs take "
-        "turns; memory is the rise of the process's resident memory in a warm run.",
+        "g uniform in 1..100 uS, 2 ohm per segment, driver and sense included, V uniform in 0..0.2 V. imcjax in float32 where "
+        "it does not say f64, peers in float64. Error: of the worst input, relative to its largest current, to float64 splu "
+        "with one refinement; of a gradient, of the worst of its six parts, relative to its largest entry, against float64. "
+        "Jobs take turns; memory is the rise of the process's resident memory in a warm run.",
         *left_out,
     ]
 
