@@ -10,14 +10,23 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(examples) == 2
     scope: dict = {}
-    exec(compile(example, "README.md", "exec"), scope)
+    exec(compile(examples[0], "README.md", "exec"), scope)
     assert float(scope["g"].wires.wordline) != 0
     assert float(scope["g"].device.g_max) != 0
     shown = capsys.readouterr().out
     assert "layers/0" in shown
     assert "digital" in shown
+
+
+def test_the_crossbar_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[1]
+    exec(compile("import jax\nimport jax.numpy as jnp\n" + example, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "Wires(" in shown
+    assert "nan" not in shown
 
 
 def test_its_commands_are_the_ones_that_ci_runs() -> None:
