@@ -18,17 +18,30 @@ hypothesis.settings.load_profile("imcjax")
 TESTS = Path(__file__).parent
 WHOLE = ("test_cli.py", "test_readme.py")
 CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "cost")
+# What takes long to compile and has no more to do with the version of Python than its neighbours.
+BESIDE = (
+    "test_gradients.py",
+    "test_nonlinear.py",
+    "test_both_ends.py",
+    "test_transforms.py",
+    "test_notebooks.py",
+    "test_xla.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled programs from run to run, for the subprocesses that tests start too: compiling is most of the time."""
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("xla")))  # type: ignore[union-attr]
+    cache = getattr(config, "cache", None)  # absent with -p no:cacheprovider
+    if cache is not None:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("xla")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the core suite, the one that is run on every Python: the core's folders and the contract tests beside this file."""
     folder = item.path.relative_to(TESTS).parts[:-1]
+    if item.path.name in BESIDE:
+        return
     if (not folder and item.path.name not in WHOLE) or (folder and folder[0] in CORE):
         item.add_marker("core")
 

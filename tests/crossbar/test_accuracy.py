@@ -71,6 +71,7 @@ def test_auto_merges_where_that_pays():
     assert pick_transfer("pade", 1000, 128, 128) == "pade"
 
 
+@pytest.mark.slow
 def test_merging_is_accurate_in_larger_arrays():
     g, v = nodal.example(64, 50, 1)
     s = crossbar.transfer_matrix(g, Wires(*RESISTANCES), solver="port_merge")

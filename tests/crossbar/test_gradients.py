@@ -86,6 +86,7 @@ def with_more(wires, name, step):
     return dataclasses.replace(wires, **{name: getattr(wires, name) + step})
 
 
+@pytest.mark.slow
 def test_float32_gradient_is_close_to_float64():
     g, v = nodal.example(24, 16, 3)
 
@@ -97,7 +98,7 @@ def test_float32_gradient_is_close_to_float64():
         np.testing.assert_allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("solver", ["schur_pcg", "dense_cg"])
+@pytest.mark.parametrize("solver", [pytest.param("schur_pcg", marks=pytest.mark.slow), "dense_cg"])
 def test_second_derivative_at_zero_resistance(solver):
     g, v = nodal.example(4, 3, 2)
     g[1, 1] = 0.0

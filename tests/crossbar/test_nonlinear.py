@@ -70,7 +70,14 @@ def test_every_field_matches_root_finding(kind, solver, wires):
         assert ((found.iterations > 3) & (found.iterations < 40)).all()
 
 
-@pytest.mark.parametrize("kind, wires", [("sinh", FAR), ("polynomial", SOME), ("sinh", Wires())])
+@pytest.mark.parametrize(
+    "kind, wires",
+    [
+        ("sinh", FAR),
+        pytest.param("polynomial", SOME, marks=pytest.mark.slow),
+        pytest.param("sinh", Wires(), marks=pytest.mark.slow),
+    ],
+)
 def test_gradients(kind, wires):
     g, v = nodal.example(5, 4, 2, signed=True)
     g[1, 2] = g[0] = 0.0
@@ -98,6 +105,7 @@ def test_gradients(kind, wires):
         assert np.ravel(to_number)[-1] == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_second_derivative():
     g, v = nodal.example(4, 3, 2)
 
@@ -129,6 +137,7 @@ def test_limits(solver):
     assert (steep.currents[0] > linear[0]).all()
 
 
+@pytest.mark.slow
 def test_float32_reaches_its_tolerance():
     g, v = nodal.example(64, 48, 2)
     with jax.enable_x64(True):

@@ -44,6 +44,7 @@ def test_leading_axes_broadcast_as_in_numpy(solver, batches):
         np.testing.assert_allclose(fields.currents, expected, rtol=3e-6)
 
 
+@pytest.mark.slow
 def test_an_array_with_many_axes_has_a_transfer_matrix():
     g = draw(2, 1, 3, 1, 11, 6)
     s = crossbar.transfer_matrix(g, WIRES)
@@ -91,6 +92,7 @@ def test_pieces_of_a_batch_add_up(monkeypatch, cells):
     np.testing.assert_allclose(sums, np.sum(v @ g, 1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_in_pieces_solves_and_differentiates_as_a_whole(monkeypatch):
     g, v = draw(3, 1, 6, 5), draw(4, 6) * 1e3
 
