@@ -16,17 +16,10 @@ hypothesis.settings.register_profile("imcjax", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("imcjax")
 
 TESTS = Path(__file__).parent
-WHOLE = ("test_cli.py", "test_readme.py")
+WHOLE = ("test_cli.py", "test_readme.py", "test_notebooks.py", "test_xla.py")
 CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "cost")
 # What takes long to compile and has no more to do with the version of Python than its neighbours.
-BESIDE = (
-    "test_gradients.py",
-    "test_nonlinear.py",
-    "test_both_ends.py",
-    "test_transforms.py",
-    "test_notebooks.py",
-    "test_xla.py",
-)
+BESIDE = tuple(f"crossbar/test_{name}.py" for name in ("gradients", "nonlinear", "both_ends", "transforms"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the core suite, the one that is run on every Python: the core's folders and the contract tests beside this file."""
     folder = item.path.relative_to(TESTS).parts[:-1]
-    if item.path.name in BESIDE:
+    if item.path.relative_to(TESTS).as_posix() in BESIDE:
         return
     if (not folder and item.path.name not in WHOLE) or (folder and folder[0] in CORE):
         item.add_marker("core")
