@@ -10,6 +10,8 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Most of a test is compiling, and most of compiling is LLVM's polish. (Level 0 is faster still, and makes NaN in jax 0.10.1.)
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# Programs from the cache come with a page of false alarms each (imcjax/xla.py), which would bury a failure.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Compiling makes a first example slow whatever it is, and a failure in one run has to come back in the next.
 hypothesis.settings.register_profile("imcjax", deadline=None, derandomize=True, print_blob=True)

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from imcjax.codesign.network import Network, Ranges, respond
+from imcjax.codesign.network import Network, Ranges
+from imcjax.crossbar.solvers import pick_repeated
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
+from imcjax.nn.operator import respond
 from imcjax.pipeline import Settled, through_wires
 from imcjax.training import correct
 
 
 ARRAYS = 16
 """How many arrays are solved in one call."""
-MERGE_FROM = 64
-"""Shorter side of an array from which merging ports is faster than iterating, several times at 128."""
 
 
 def chip_judge(
@@ -88,8 +88,7 @@ def in_pieces(g: jax.Array, hardware: Hardware) -> jax.Array:
     """`through_wires`, a fixed number of arrays in each call: one program for all layers and designs on arrays of one size."""
     if hardware.wires is None:
         return g
-    if hardware.solver == "auto" and min(g.shape[-2:]) >= MERGE_FROM:
-        hardware = hardware.replace(solver="port_merge")  # many calls will repay its longer compilation
+    hardware = hardware.replace(solver=pick_repeated(hardware.solver, *g.shape[-2:]))
     arrays = g.reshape(-1, *g.shape[-2:])
     count = len(arrays)
     pieces = -(-count // ARRAYS)

@@ -11,7 +11,7 @@ from imcjax.hardware import Hardware
 from imcjax.mapping import slices
 from imcjax.nn import Chip, Noise, layers, matrices, operators
 from imcjax.nn.operator import BITS
-from imcjax.pipeline import Programmed, Settled, differential, through_wires
+from imcjax.pipeline import Programmed, Settled
 from imcjax.ranges import find_ranges
 from imcjax.settings import Settings, magnitude_bits
 
@@ -82,7 +82,7 @@ class Network:
           hardware: the technology.
           x: inputs.
           key: program and read fresh devices in this call; None: the mean chip.
-          chip: read this chip (`settle`) instead.
+          chip: read this chip instead.
         """
         model = self._place(params, bits, ranges, hardware)
         for path, operator in operators(model).items():
@@ -103,13 +103,6 @@ class Network:
         model = self._place(params, bits, ranges, hardware)
         found = layers(model)
         return {path: operator.conductances(matrices(found[path]), key, time) for path, operator in operators(model).items()}
-
-    def settle(
-        self, params: nnx.State, bits: jax.Array, ranges: Ranges, hardware: Hardware, key: jax.Array | None, time: float = 0.0
-    ) -> dict[str, Settled]:
-        """The chip of `conductances`, wires included: what `apply` takes as `chip`."""
-        drawn = self.conductances(params, bits, ranges, hardware, key, time)
-        return {path: respond(chip, through_wires(g, hardware), hardware) for path, (chip, g) in drawn.items()}
 
     def matrices(self, params: nnx.State) -> dict[str, jax.Array]:
         """(groups, n_in, n_out) weights of each layer."""
@@ -144,8 +137,3 @@ class Network:
             if self.counts:
                 operator.slices, operator.phases = self.counts[i]
         return model
-
-
-def respond(chips: Programmed, s: jax.Array, hardware: Hardware) -> Settled:
-    """`pipeline.differential` of a layer's groups; leaves and result have a leading axis of groups."""
-    return jax.vmap(lambda chip, s: differential(chip, s, hardware))(chips, s)

@@ -40,6 +40,11 @@ def pick_transfer(solver: str, arrays: int, rows: int, cols: int) -> str:
     return "port_merge" if large and min(rows, cols) >= 32 and padded <= 2 * rows * cols else exact.preferred()
 
 
+def pick_repeated(solver: str, rows: int, cols: int) -> str:
+    """The name behind `auto` for transfer matrices of many calls: they repay a longer compilation."""
+    return "port_merge" if solver == "auto" and min(rows, cols) >= 64 else solver
+
+
 def prefers_transfer(solver: str, arrays: int, rows: int, cols: int, inputs: int) -> bool:
     """Whether so many inputs of each array are better served by its transfer matrix than one by one."""
     name = pick_transfer(solver, arrays, rows, cols)

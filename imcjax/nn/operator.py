@@ -23,6 +23,11 @@ BITS = ("weight_bits", "input_bits", "adc_bits")
 RANGES = ("weight_range", "input_range", "adc_range")
 
 
+def respond(chips: pipeline.Programmed, s: jax.Array, hardware: Hardware) -> pipeline.Settled:
+    """`pipeline.differential` of a layer's groups; leaves and result have a leading axis of groups."""
+    return jax.vmap(lambda chip, s: pipeline.differential(chip, s, hardware))(chips, s)
+
+
 class Operator(nnx.Module):
     """A layer's place on the hardware: its settings, and the chip it is on.
 
@@ -119,8 +124,7 @@ class Operator(nnx.Module):
     def settle(self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0) -> pipeline.Settled:
         """The chip of `conductances`, wires included: what `Chip` takes."""
         chip, g = self.conductances(w, key, time)
-        hardware = self.technology
-        return jax.vmap(lambda c, s: pipeline.differential(c, s, hardware))(chip, pipeline.through_wires(g, hardware))
+        return respond(chip, pipeline.through_wires(g, self.technology), self.technology)
 
     def _draw(self) -> jax.Array | None:
         if self.noise is None:

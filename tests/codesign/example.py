@@ -14,6 +14,8 @@ from imcjax.converters import Adc, Dac
 from imcjax.crossbar import Wires
 from imcjax.mapping import Differential
 from imcjax.nn import record_inputs
+from imcjax.nn.operator import respond
+from imcjax.pipeline import through_wires
 
 
 HARDWARE = Hardware(
@@ -72,4 +74,10 @@ class Example:
 
     @cached_property
     def settle(self):
-        return jax.jit(lambda *args: self.network.settle(self.params, *args))
+        return jax.jit(lambda *args: settled(self.network, self.params, *args))
+
+
+def settled(network, params, bits, ranges, hardware, key):
+    """One chip, wires included: what `Network.apply` takes as `chip`."""
+    drawn = network.conductances(params, bits, ranges, hardware, key)
+    return {path: respond(chip, through_wires(g, hardware), hardware) for path, (chip, g) in drawn.items()}

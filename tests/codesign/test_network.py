@@ -9,7 +9,7 @@ import pytest
 from imcjax.codesign.chips import chip_judge, spread
 from imcjax.keys import fold_index, fold_name
 
-from .example import HARDWARE, PATHS, SHAPES, SIGNED, WIRED, inputs
+from .example import HARDWARE, PATHS, SHAPES, SIGNED, WIRED, inputs, settled
 
 
 NARROW = np.array([[5, 3, 5], [3, 2, 4]], dtype=np.float32)  # 2 slices and 1 phase, 1 slice and 1 phase
@@ -40,9 +40,9 @@ def test_trimmed_network_is_the_network(example):
     assert np.abs(whole).max() > 0.1
     compute = jax.jit(lambda chip: small.apply(example.params, NARROW, ranges, HARDWARE, inputs(), chip=chip))
     assert_same_answers(compute(None), whole)
-    settled = jax.jit(lambda: small.settle(example.params, NARROW, ranges, HARDWARE, None))()
-    assert settled["wide"].matrix.shape[-2] == 1
-    assert_same_answers(compute(settled), whole)
+    chip = jax.jit(lambda: settled(small, example.params, NARROW, ranges, HARDWARE, None))()
+    assert chip["wide"].matrix.shape[-2] == 1
+    assert_same_answers(compute(chip), whole)
 
 
 def test_untrimmed_widest_network_is_left_as_it_is(example):
@@ -79,7 +79,7 @@ def test_chips_computed_one_by_one_and_vmapped_are_the_same(example):
     keys = jax.random.split(KEY, 3)
 
     def logits(key):
-        chip = example.network.settle(example.params, WIDE, ranges, HARDWARE, key)
+        chip = settled(example.network, example.params, WIDE, ranges, HARDWARE, key)
         return example.network.apply(example.params, WIDE, ranges, HARDWARE, inputs(), chip=chip)
 
     compiled = [example.logits(WIDE, ranges, HARDWARE, inputs(), None, example.settle(WIDE, ranges, HARDWARE, k)) for k in keys]

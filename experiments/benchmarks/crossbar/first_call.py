@@ -11,7 +11,7 @@ import tempfile
 import time
 
 
-SOLVERS = ("ideal", "pade", "schur_pcg", "port_merge", "gate_input")
+SOLVERS = ("ideal", "pade", "schur_pcg", "dense_cg", "port_merge", "gate_input")
 GRADIENTS = tuple(f"gradient of {name}" for name in SOLVERS)
 
 
