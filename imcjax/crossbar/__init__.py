@@ -13,13 +13,16 @@ V_1 -driver--+------wordline----+----- ...   open
            0 V, I_0           0 V, I_1
 
 A line can also be driven or sensed at both ends: `Wires` with a `driver_far` (from V_i to the last cell of wordline i) or a
-`sense_far` (from the first cell of bitline j to its 0 V; I_j is then the sum of both ends).
+`sense_far` (from the first cell of bitline j to its 0 V; I_j is then the sum of both ends). An `access` resistance is in series
+with each cell. In place of voltages a `Bias` says what the lines of a passive array are held at, and which of them float.
 """
 
 from imcjax.crossbar import cells as cells
 from imcjax.crossbar.api import currents as currents
 from imcjax.crossbar.api import solve as solve
 from imcjax.crossbar.api import transfer_matrix as transfer_matrix
+from imcjax.crossbar.bias import Bias as Bias
+from imcjax.crossbar.bias import select as select
 from imcjax.crossbar.solution import Solution as Solution
 from imcjax.crossbar.solvers import SOLVERS as SOLVERS
 from imcjax.crossbar.spice import read_spice as read_spice

@@ -6,16 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imcjax.crossbar.batching import batch_of
+from imcjax.crossbar.bias import Bias
 from imcjax.crossbar.wires import Wires, check_wires
 from imcjax.errors import UserError, check_number, concrete, nearest
 
 
-TOPOLOGIES = ("input_source", "gate_input")
+TOPOLOGIES = ("input_source", "gate_input", "interleaved")
 
 
-def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Array, jax.Array | None]:
-    """`g` (..., rows, cols) and `v` (..., rows), or None, as arrays of one precision: float64 if one of them is, else float32.
+def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Array, Bias | None]:
+    """`g` and what drives it as arrays of one precision: float64 if one of them is, else float32.
+
+    `v` (..., rows) or a `Bias` of such becomes a `Bias`, None stays None; `g` is (..., rows, cols), with topology
+    `interleaved` (..., 2, rows, cols).
 
     Raises:
       UserError: unknown topology, shapes that do not fit, concrete values that are negative (g, wires) or not finite.
@@ -25,30 +28,53 @@ def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Arra
     check_wires(wires)
     if topology == "gate_input" and wires.both_ends:
         raise UserError("wires has a driver_far or a sense_far; topology 'gate_input' has lines with one end, leave them None.")
-    g, v = jnp.asarray(g), None if v is None else jnp.asarray(v)
-    dtype = jnp.result_type(g, jnp.float32) if v is None else jnp.result_type(g, v, jnp.float32)
+    if topology != "input_source" and isinstance(v, Bias):
+        raise UserError(f"A Bias was given with topology {topology!r}; give input voltages, or topology 'input_source'.")
+    bias = v if v is None or isinstance(v, Bias) else Bias(v)
+    g = jnp.asarray(g)
+    volts = [] if bias is None else [jnp.asarray(x) for x in bias[:2] if x is not None]
+    dtype = jnp.result_type(g, *volts, jnp.float32)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise UserError(f"g and v make numbers of type {dtype}; give real ones.")
     g = g.astype(dtype)
-    if g.ndim < 2 or 0 in g.shape:
-        raise UserError(f"g has shape {g.shape}; give (..., rows, cols) with at least one row and one column.")
+    leading = 3 if topology == "interleaved" else 2
+    if g.ndim < leading or 0 in g.shape or (leading == 3 and g.shape[-3] != 2):
+        wanted = "(..., 2, rows, cols), positive and negative cells," if leading == 3 else "(..., rows, cols)"
+        raise UserError(f"g has shape {g.shape}; give {wanted} with at least one row and one column.")
     check_number("g", g, 0.0, unit="S")
-    if v is None:
+    if bias is None:
         return g, None
-    v = v.astype(dtype)
-    if v.ndim < 1 or v.shape[-1] != g.shape[-2] or 0 in v.shape:
-        raise UserError(f"v has shape {v.shape}; give (..., {g.shape[-2]}), one voltage for each row of g {g.shape}.")
+    return g, _check_bias(g.shape[:-leading], g.shape[-2:], bias, dtype, topology)
+
+
+def _check_bias(batch, shape, bias, dtype, topology):
+    """`bias` as arrays that fit arrays of `shape` (rows, cols) in a `batch`."""
+    (rows, cols), g_shape = shape, (*batch, *shape)
+    v = jnp.asarray(bias.wordline_v).astype(dtype)
+    if v.ndim < 1 or v.shape[-1] != rows or 0 in v.shape:
+        raise UserError(f"v has shape {v.shape}; give (..., {rows}), one voltage for each row of g {g_shape}.")
     check_number("v", v, unit="V")
+    lines = {"bitline_v": cols, "floating_wordlines": rows, "floating_bitlines": cols}
+    given = {name: jnp.asarray(getattr(bias, name)) for name in lines if getattr(bias, name) is not None}
+    for name, field in given.items():
+        if field.ndim < 1 or field.shape[-1] != lines[name]:
+            raise UserError(f"{name} has shape {field.shape}; give (..., {lines[name]}), one for each line of g {g_shape}.")
+        if name != "bitline_v" and field.dtype != bool:
+            raise UserError(f"{name} has numbers of type {field.dtype}; give True for each line that floats, else False.")
+    if "bitline_v" in given:
+        check_number("bitline_v", given["bitline_v"], unit="V")
+        given["bitline_v"] = given["bitline_v"].astype(dtype)
+    shapes = {"g": g_shape, "v": v.shape} | {name: field.shape for name, field in given.items()}
     try:
-        batch_of(g.shape[:-2], v.shape[:-1])
+        np.broadcast_shapes(batch, v.shape[:-1], *(field.shape[:-1] for field in given.values()))
     except ValueError:
         raise UserError(
-            f"The leading axes of g {g.shape} and v {v.shape} do not broadcast; "
-            f"make {g.shape[:-2]} and {v.shape[:-1]} equal, or 1, axis by axis from the right."
+            f"The leading axes of {' and '.join(f'{name} {shape}' for name, shape in shapes.items())} do not broadcast; "
+            "make them equal, or 1, axis by axis from the right."
         ) from None
     if topology == "gate_input":
         _check_gates(v)
-    return g, v
+    return Bias(v, *(given.get(name) for name in lines))
 
 
 def _check_gates(v):

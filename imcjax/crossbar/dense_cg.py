@@ -18,13 +18,12 @@ from jaxtyping import Array, Float
 
 from imcjax.crossbar.line_matrix import matrices
 from imcjax.crossbar.schur_pcg import Sources, State, largest
+from imcjax.crossbar.wires import Wiring
 
 
-def run(
-    g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"] | Float[Array, "6"], sources: Sources, rtol: float
-) -> State:
-    """Solve every input of every array, all at once. `wires` is `Wires.vector`; systems that fail come out as NaN."""
-    of_wordline, of_bitline = matrices(wires, *g.shape[1:])
+def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, rtol: float) -> State:
+    """Solve every input of every array, all at once. Systems that fail come out as NaN. No line may float."""
+    of_wordline, of_bitline = matrices(wiring, *g.shape[1:])
 
     def along_wordlines(x):
         return jnp.matmul(x, of_wordline, precision=lax.Precision.HIGHEST)

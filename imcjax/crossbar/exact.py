@@ -7,6 +7,7 @@ Its gradient solves both problems again, piece by piece, so it needs no more mem
 of S, sum_ij C_ij S_ij is a sum over the rows (or columns) of C of the currents of one driven array each.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -18,6 +19,7 @@ from imcjax.crossbar.chunks import in_chunks
 from imcjax.crossbar.network import network, sensitivities
 from imcjax.crossbar.schur_pcg import Sources
 from imcjax.crossbar.solution import Solution
+from imcjax.crossbar.wires import Wiring
 
 
 RUNS = {"schur_pcg": schur_pcg.run, "dense_cg": dense_cg.run}
@@ -34,11 +36,14 @@ def solver(name: str) -> Callable[..., Solution]:
     """The solved circuit by a solver of `RUNS`."""
     run = RUNS[name]
 
-    def solve(
-        g: Float[Array, "arrays rows cols"], v: Float[Array, "arrays inputs rows"], wires: Float[Array, "..."], rtol: float
-    ) -> Solution:
-        """The solved circuit; differentiable in `g`, `v` and `wires` (`Wires.vector`)."""
-        return in_chunks(lambda g, v: ((), as_solution(network(g, wires, Sources(driver=v), rtol, run))), g, v)[1]
+    def solve(g: Float[Array, "arrays rows cols"], sources: Sources, wiring: Wiring, rtol: float) -> Solution:
+        """The solved circuit; differentiable in `g`, `sources` and `wiring`."""
+
+        def piece(g, inputs):
+            sources, floating = inputs
+            return (), as_solution(network(g, dataclasses.replace(wiring, floating=floating), sources, rtol, run))
+
+        return in_chunks(piece, g, (sources, wiring.floating))[1]
 
     return solve
 
@@ -52,18 +57,16 @@ def transferrer(name: str) -> Callable:
     """The transfer matrix by a solver of `RUNS`."""
     run = RUNS[name]
 
-    def transfer(
-        g: Float[Array, "arrays rows cols"], wires: Float[Array, "..."], rtol: float
-    ) -> Float[Array, "arrays rows cols"]:
-        """S (siemens) with currents = v @ S; differentiable in `g` and `wires` (`Wires.vector`)."""
+    def transfer(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Float[Array, "arrays rows cols"]:
+        """S (siemens) with currents = v @ S; differentiable in `g` and `wiring`."""
         if g.shape[1] <= g.shape[2]:
-            return in_chunks(lambda g, v: ((), network(g, wires, Sources(driver=v), rtol, run).currents), g, _units(g))[1]
-        _, drawn = in_chunks(lambda g, v: ((), network(g, wires, Sources(sense=v), rtol, run).source_currents), g, _units(g))
+            return in_chunks(lambda g, v: ((), network(g, wiring, Sources(driver=v), rtol, run).currents), g, _units(g))[1]
+        _, drawn = in_chunks(lambda g, v: ((), network(g, wiring, Sources(sense=v), rtol, run).source_currents), g, _units(g))
         return -jnp.swapaxes(drawn, 1, 2)
 
     differentiable = jax.custom_vjp(transfer, nondiff_argnums=(2,))
     differentiable.defvjp(
-        lambda g, wires, rtol: (differentiable(g, wires, rtol), (g, wires)), lambda *back: _backward(run, *back)
+        lambda g, wiring, rtol: (differentiable(g, wiring, rtol), (g, wiring)), lambda *back: _backward(run, *back)
     )
     return differentiable
 
@@ -74,16 +77,14 @@ def _units(g):
 
 
 def _backward(run, rtol, saved, cotangent):
-    g, wires = saved
+    g, wiring = saved
     pair = (_units(g), cotangent) if g.shape[1] <= g.shape[2] else (jnp.swapaxes(cotangent, 1, 2), _units(g))
 
     def solve(g, pair):
         driven, sensed = Sources(driver=pair[0]), Sources(sense=pair[1])
-        primal, adjoint = network(g, wires, driven, rtol, run), network(g, wires, sensed, rtol, run)
-        to_g, to_wires = sensitivities(
-            g, wires, (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
-        )
-        return (jnp.sum(to_g, 1), jnp.sum(to_wires, 1)), ()
+        primal, adjoint = network(g, wiring, driven, rtol, run), network(g, wiring, sensed, rtol, run)
+        one, other = (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
+        return sensitivities(g, wiring, one, other), ()
 
-    (to_g, to_wires), _ = in_chunks(solve, g, pair)
-    return to_g, jnp.sum(to_wires, 0)
+    (to_g, to_ohms), _ = in_chunks(solve, g, pair)
+    return to_g, dataclasses.replace(wiring, ohms=jnp.sum(to_ohms, 0))

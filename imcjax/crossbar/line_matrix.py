@@ -13,27 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from imcjax.crossbar.wires import Wiring
 
-def matrices(
-    wires: Float[Array, "4"] | Float[Array, "6"], rows: int, cols: int
-) -> tuple[Float[Array, "cols cols"], Float[Array, "rows rows"]]:
+
+def matrices(wiring: Wiring, rows: int, cols: int) -> tuple[Float[Array, "cols cols"], Float[Array, "rows rows"]]:
     """R (ohm) of wordlines and bitlines: cell currents c lower the wordlines by c @ R_w and raise the bitlines by R_b @ c."""
-    of_wordline, of_bitline = _lines(wires)
-    return _matrix(cols, *of_wordline), _matrix(rows, *of_bitline)[::-1, ::-1]
-
-
-def far_shares(
-    wires: Float[Array, "4"] | Float[Array, "6"], rows: int, cols: int
-) -> tuple[Float[Array, " cols"], Float[Array, " rows"]]:
-    """The part of a current at each node of a wordline (of a bitline) that flows through the far end."""
-    of_wordline, of_bitline = _lines(wires)
-    return _share(np.arange(cols), cols, *of_wordline), _share(np.arange(rows)[::-1], rows, *of_bitline)
-
-
-def _lines(wires):
-    """(segment, near end, far end) in ohm of a wordline and of a bitline."""
-    all_six = jnp.concatenate([wires, jnp.full(6 - wires.size, jnp.inf, wires.dtype)])
-    return all_six[0::2], all_six[1::2]
+    ohms = jnp.concatenate([wiring.ohms, jnp.full(6 - wiring.ohms.size, jnp.inf, wiring.ohms.dtype)])
+    at_one_node = 2 if wiring.paired else 1
+    of_bitline = _matrix(rows // at_one_node, *ohms[1::2])[::-1, ::-1]
+    return _matrix(cols, *ohms[0::2]), jnp.repeat(jnp.repeat(of_bitline, at_one_node, 0), at_one_node, 1)
 
 
 def _matrix(nodes, segment, near, far):

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class Line(NamedTuple):
@@ -35,10 +35,20 @@ class Line(NamedTuple):
     forward: bool
 
 
-def factor(g: Float[Array, "nodes ..."], segment: Float[Array, ""], end: Float[Array, ""], *, forward: bool) -> Line:
-    """Factorise lines of shunts `g` (S) with `segment` ohm between nodes and `end` ohm to the terminal."""
+def factor(
+    g: Float[Array, "nodes ..."],
+    segments: Float[Array, " nodes-1"],
+    end: Float[Array, ""],
+    *,
+    forward: bool,
+    floating: Bool[Array, "..."] | None = None,
+) -> Line:
+    """Factorise lines of shunts `g` (S) with `segments` ohm between the nodes and `end` ohm to the terminal.
+
+    A line that is `floating` has no terminal; one that also has no shunt is at 0 V.
+    """
     first = 0 if forward else g.shape[0] - 1
-    rho = jnp.full(g.shape[:1], segment, g.dtype).at[first].set(end)
+    rho = jnp.concatenate([end[None], segments] if forward else [segments, end[None]])
 
     def step(tail, node):
         g_k, rho_k = node
@@ -47,8 +57,14 @@ def factor(g: Float[Array, "nodes ..."], segment: Float[Array, ""], end: Float[A
         return e * s, (s, e)
 
     _, (s, e) = lax.scan(step, jnp.zeros_like(g[0]), (g, rho), reverse=forward)
-    rho = rho.reshape(rho.shape + (1,) * (g.ndim - 1))
-    return Line(s, rho * s, e[first], forward)
+    q = rho.reshape(rho.shape + (1,) * (g.ndim - 1)) * s
+    into = e[first]
+    if floating is not None:
+        # An infinite resistance to the terminal.
+        alone = jnp.where(into > 0, 1 / jnp.where(into > 0, into, 1), 0)
+        s = s.at[first].set(jnp.where(floating, 0, s[first]))
+        q = q.at[first].set(jnp.where(floating, alone, q[first]))
+    return Line(s, q, into, forward)
 
 
 def solve_line(

@@ -1,17 +1,20 @@
 """Arrays of nonlinear cells: Newton's method with the linear solvers inside, and a gradient by one linear solve.
 
-With c = g phi(u) the cell currents and R the matrices of the lines (`line_matrix`), the voltages u across the cells obey
+With c(u) the cell currents, a the resistance in series with each cell and R the matrices of the lines (`line_matrix`), the
+voltages u across the cells obey
 
-    d(u) = u0 - c R_w - R_b c - u = 0            Newton:  (1 + R D) du = d,   D = g phi'(u)
+    d(u) = u0 - c R_w - R_b c - a c - u = 0        Newton:  (1 + a D + R D) du = d,   D = dc/du
 
-which is the linear array with conductances D, other ones for every input, and a voltage source d in series with each cell: one
-more problem for `schur_pcg` or `dense_cg`. Far from the solution Newton's step is rough itself, so there it is solved roughly.
-Three to five steps are enough; the first, from u = 0, is the linear array. Nothing is divided by a resistance or a conductance.
+which is the linear array with conductances D / (1 + a D), other ones for every input, and a voltage source d in series with
+each cell: one more problem for `schur_pcg` or `dense_cg`, whose u is (1 + a D) du. Far from the solution Newton's step is
+rough itself, so there it is solved roughly. Three to five steps are enough; the first, from u = 0, is the linear array.
+Nothing is divided by a resistance or a conductance.
 
-The adjoint network is linear: the array with conductances D at the solution. Everything in `network` about gradients holds with
-c for D u, and one more line for the cell's own numbers.
+The adjoint network is linear: the array with conductances D / (1 + a D) at the solution. Everything in `network` about
+gradients holds there, with c for the cell currents, and one more line for the cell's own numbers.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +30,7 @@ from imcjax.crossbar.line_matrix import matrices
 from imcjax.crossbar.network import adjoint_sources, network, to_resistances
 from imcjax.crossbar.schur_pcg import Sources, State
 from imcjax.crossbar.solution import Solution
+from imcjax.crossbar.wires import Wiring
 
 
 _STEPS = 60
@@ -34,32 +38,49 @@ _STEPS = 60
 
 def solve(
     g: Float[Array, "arrays rows cols"],
-    v: Float[Array, "arrays inputs rows"],
-    wires: Float[Array, "..."],
+    sources: Sources,
+    wiring: Wiring,
     cell: Cell,
+    access: Float[Array, ""],
     rtol: float,
     name: str,
 ) -> Solution:
-    """The solved circuit, by the solver `name` of `RUNS`; differentiable in `g`, `v`, `wires` and `cell`.
+    """The solved circuit, by the solver `name` of `RUNS`; differentiable in everything but `rtol`.
 
-    `iterations` counts those of the linear solver, over all steps; `residual` is |d| / |u0|, cells weighted by `g`.
+    `sources` has drivers, and voltages at the sense ends or None; no line floats. `iterations` counts those of the linear
+    solver, over all steps; `residual` is |d| / |u0|, cells weighted by `g`.
     """
     cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, g.dtype), cell)
-    return in_chunks(lambda g, v: ((), as_solution(_solve(g, wires, v, cell, rtol, RUNS[name]))), g, v)[1]
+    assert sources.driver is not None
+    if sources.sense is None:
+        sources = sources._replace(sense=jnp.zeros((*sources.driver.shape[:-1], g.shape[2]), g.dtype))
+
+    return in_chunks(
+        lambda g, sources: ((), as_solution(_solve(g, wiring, sources, cell, access, rtol, RUNS[name])[0])), g, sources
+    )[1]
 
 
-def _newton(g, wires, v, cell, rtol, run: Callable[..., State]) -> State:
-    of_wordline, of_bitline = matrices(wires, *g.shape[1:])
+def _newton(g, wiring, sources, cell, access, rtol, run: Callable[..., State]) -> tuple[State, Float[Array, "..."]]:
+    """The solved circuit, and the voltages across the cells without what is in series with them."""
+    of_wordline, of_bitline = matrices(wiring, *g.shape[1:])
     cells, limit = g[:, None], cell.step()
-    sources = jnp.broadcast_to(v[..., None], (*v.shape, g.shape[2]))
-    nothing = jnp.zeros_like(sources)
-    scale = jnp.max(jnp.abs(v), 2)[..., None, None]
+    u0 = sources.driver[..., :, None] - sources.sense[..., None, :]
+    nothing = jnp.zeros_like(u0)
+    scale = jnp.max(jnp.abs(u0), (2, 3), keepdims=True)
     scale = jnp.where(scale > 0, scale, 1)
 
     def size(u):
         return jnp.sqrt(jnp.sum(cells * (u / scale) ** 2, (2, 3)))
 
-    whole = size(sources)
+    whole = size(u0)
+
+    def voltages(c):
+        w = sources.driver[..., :, None] - jnp.matmul(c, of_wordline, precision=lax.Precision.HIGHEST)
+        return w, sources.sense[..., None, :] + jnp.matmul(of_bitline, c, precision=lax.Precision.HIGHEST)
+
+    def missing(u, c):
+        w, b = voltages(c)
+        return w - b - access * c - u
 
     def active(state):
         # A NaN counts as done, and is reported.
@@ -67,29 +88,31 @@ def _newton(g, wires, v, cell, rtol, run: Callable[..., State]) -> State:
         return (residual > rtol) & (steps < _STEPS)
 
     def step(state):
-        u, w, b, slope, residual, iterations, steps = state
+        u, d, slope, residual, iterations, steps = state
         going = active(state)
         rough = jnp.clip(0.1 * jnp.max(jnp.where(going, residual, 0)), 1e-3, 0.1)
-        d = jnp.where(going[..., None, None], w - b - u, 0)
-        pushed = _apart(slope * d)
-        found = run(_apart(slope)[:, 0], wires, Sources(wordline=-pushed, bitline=pushed), rough)
-        change = (found.wordline_v - found.bitline_v).reshape(u.shape) + d
+        d = jnp.where(going[..., None, None], d, 0)
+        behind = 1 + access * slope
+        pushed = _apart(slope / behind * d)
+        found = run(_apart(slope / behind)[:, 0], wiring, Sources(wordline=-pushed, bitline=pushed), rough)
+        change = ((found.wordline_v - found.bitline_v).reshape(u.shape) + d) / behind
         u = u + jnp.clip(change, -limit, limit)
         c, slope = current_and_slope(cell, cells, u)
-        w = sources - jnp.matmul(c, of_wordline, precision=lax.Precision.HIGHEST)
-        b = jnp.matmul(of_bitline, c, precision=lax.Precision.HIGHEST)
-        residual = size(w - b - u) / jnp.where(whole > 0, whole, 1)
-        return u, w, b, slope, residual, iterations + found.iterations.reshape(going.shape), steps + going
+        d = missing(u, c)
+        residual = size(d) / jnp.where(whole > 0, whole, 1)
+        return u, d, slope, residual, iterations + found.iterations.reshape(going.shape), steps + going
 
     slope = current_and_slope(cell, cells, nothing)[1]
-    count = jnp.zeros(v.shape[:2], jnp.int32)
-    state = nothing, sources, nothing, slope, jnp.where(whole == 0, whole, whole / whole), count, count
-    u, w, b, _, residual, iterations, _ = lax.while_loop(lambda state: jnp.any(active(state)), step, state)
-    c = cells * cell.phi(u)
+    count = jnp.zeros(whole.shape, jnp.int32)
+    state = nothing, u0, slope, jnp.where(whole == 0, whole, whole / whole), count, count
+    u, _, _, residual, iterations, _ = lax.while_loop(lambda state: jnp.any(active(state)), step, state)
+    c = cell.current(cells, u)
+    w, b = voltages(c)
     failed = jnp.where(residual <= rtol, 0, jnp.nan).astype(g.dtype)[..., None]
-    return State(
+    solved = State(
         jnp.sum(c, 2) + failed, jnp.sum(c, 3) + failed, w + failed[..., None], b + failed[..., None], residual, iterations
     )
+    return solved, u
 
 
 def _apart(field):
@@ -97,29 +120,49 @@ def _apart(field):
     return field.reshape(-1, 1, *field.shape[2:])
 
 
-_solve: Any = jax.custom_vjp(_newton, nondiff_argnums=(4, 5))
+_solve: Any = jax.custom_vjp(_newton, nondiff_argnums=(5, 6))
 
 
-def _forward(g, wires, v, cell, rtol, run):
-    g, wires, v, cell = jax.tree.map(
-        lambda primal: primal.value, (g, wires, v, cell), is_leaf=lambda x: hasattr(x, "perturbed")
-    )
-    state = _solve(g, wires, v, cell, rtol, run)
-    return state, (g, wires, v, cell, state.wordline_v - state.bitline_v)
+def _forward(g, wiring, sources, cell, access, rtol, run):
+    given = g, wiring, sources, cell, access
+    given = jax.tree.map(lambda primal: primal.value, given, is_leaf=lambda x: hasattr(x, "perturbed"))
+    state, u = _solve(*given, rtol, run)
+    return (state, u), (*given, state.wordline_v - state.bitline_v, u)
 
 
 def _backward(rtol, run, saved, cotangent):
-    g, wires, v, cell, u = saved
-    driven = adjoint_sources(cotangent)
+    g, wiring, sources, cell, access, across, u = saved
+    driven = adjoint_sources(cotangent[0])
     if driven is None:
-        return jax.tree.map(jnp.zeros_like, (g, wires, v, cell))
+        return (None,) * 5
+    u = _voltage_of_cells(u, across, g, cell, access)
     c, slope = current_and_slope(cell, g[:, None], u)
-    adjoint = network(_apart(slope)[:, 0], wires, jax.tree.map(_apart, driven), rtol, run)
-    u_adjoint = (adjoint.wordline_v - adjoint.bitline_v).reshape(u.shape)
-    to_wires = to_resistances(wires, (c, Sources(driver=v)), (slope * u_adjoint, driven))
-    _, back = jax.vjp(lambda g, cell: g[:, None] * cell.phi(u), g, cell)
-    to_g, to_cell = back(-u_adjoint)
-    return to_g, jnp.sum(to_wires, (0, 1)), -adjoint.source_currents.reshape(v.shape), to_cell
+    behind = 1 + access * slope
+    adjoint = network(_apart(slope / behind)[:, 0], wiring, jax.tree.map(_apart, driven), rtol, run)
+    across_adjoint = (adjoint.wordline_v - adjoint.bitline_v).reshape(u.shape)
+    c_adjoint = slope / behind * across_adjoint
+    to_ohms = to_resistances(wiring, (c, sources), (c_adjoint, driven))
+    _, back = jax.vjp(lambda g, cell: cell.current(g[:, None], u), g, cell)
+    to_g, to_cell = back(-across_adjoint / behind)
+    to_sources = Sources(-adjoint.source_currents, adjoint.currents)
+    to_sources = jax.tree.map(lambda to, source: to.reshape(source.shape), to_sources, sources)
+    return to_g, dataclasses.replace(wiring, ohms=jnp.sum(to_ohms, 0)), to_sources, to_cell, jnp.sum(c * c_adjoint)
 
 
 _solve.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+@jax.custom_jvp
+def _voltage_of_cells(u, across, g, cell, access):
+    """The known solution u of u + a c(u) = `across` as a function of all that is in it, for derivatives of the gradient."""
+    return u
+
+
+@_voltage_of_cells.defjvp
+def _tangent_of_voltage(primals, tangents):
+    known, across, g, cell, access = primals
+    _, across_dot, g_dot, cell_dot, access_dot = tangents
+    u = _voltage_of_cells(known, across, g, cell, access)
+    c, slope = current_and_slope(cell, g[:, None], u)
+    _, c_dot = jax.jvp(lambda g, cell: cell.current(g[:, None], u), (g, cell), (g_dot, cell_dot))
+    return u, (across_dot - access_dot * c - access * c_dot) / (1 + access * slope)

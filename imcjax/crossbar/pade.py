@@ -11,13 +11,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from imcjax.crossbar.line_matrix import matrices
+from imcjax.crossbar.wires import Wiring
 
 
-def transfer(
-    g: Float[Array, "*arrays rows cols"], wires: Float[Array, "..."], rtol: float
-) -> Float[Array, "*arrays rows cols"]:
+def transfer(g: Float[Array, "*arrays rows cols"], wiring: Wiring, rtol: float) -> Float[Array, "*arrays rows cols"]:
     """Approximate S (siemens); plain differentiable array code."""
-    of_wordline, of_bitline = matrices(wires, *g.shape[-2:])
+    of_wordline, of_bitline = matrices(wiring, *g.shape[-2:])
     drop = jnp.matmul(g, of_wordline, precision=lax.Precision.HIGHEST)
     drop += jnp.matmul(of_bitline, g, precision=lax.Precision.HIGHEST)
     return g / (1 + drop)

@@ -10,25 +10,26 @@ from jaxtyping import Array, Float
 
 from imcjax.crossbar.chunks import map_arrays
 from imcjax.crossbar.tiles import LARGE, SMALL, Ports, merge
+from imcjax.crossbar.wires import Wiring
 
 
 LEAF = 2
 """Side of the largest tile that counts as small."""
 
 
-def transfer(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], rtol: float) -> Float[Array, "arrays rows cols"]:
-    """S (siemens) with currents = v @ S; differentiable in `g` and `wires`; `rtol` does not matter."""
-    return map_arrays(lambda g: _merge_all(g, wires), g)
+def transfer(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Float[Array, "arrays rows cols"]:
+    """S (siemens) with currents = v @ S; differentiable in `g` and `wiring`; `rtol` does not matter."""
+    return map_arrays(lambda g: _merge_all(g, wiring.ohms), g)
 
 
-def _merge_all(g, wires):
+def _merge_all(g, ohms):
     """(arrays, rows, cols) -> the same shape."""
     rows, cols = g.shape[1:]
     # Row 0 is next to the sense ends from here on, as column 0 is next to the drivers; both can be extended by open cells.
     down, across = _power_of_two(rows), _power_of_two(cols)
     g = jnp.pad(g[:, ::-1], ((0, 0), (0, down - rows), (0, across - cols)))
     m, n = min(LEAF, down), min(LEAF, across)
-    tiles, ports = _leaves(g, wires, m, n), Ports.of(m, n)
+    tiles, ports = _leaves(g, ohms, m, n), Ports.of(m, n)
     while m < down or n < across:
         if n < across:
             n *= 2
@@ -44,10 +45,10 @@ def _merge_all(g, wires):
     return s[:, :rows, :cols][:, ::-1]
 
 
-def _leaves(g, wires, m, n):
+def _leaves(g, ohms, m, n):
     """Tiles of m x n cells with all their ports: (arrays, tiles down, tiles across, ports, ports)."""
     arrays, rows, cols = g.shape
-    wordline, bitline, driver, sense = wires
+    wordline, bitline, driver, sense = ohms
     left = jnp.full(cols, wordline).at[0].set(driver) + jnp.zeros_like(g)
     below = jnp.full(rows, bitline).at[0].set(sense)[:, None] + jnp.zeros_like(g)
 

@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from imcjax.crossbar.lines import factor, solve_line
+from imcjax.crossbar.wires import Wiring
 
 
 class Sources(NamedTuple):
@@ -45,13 +46,18 @@ def default_rtol(dtype: jnp.dtype) -> float:
     return 5e-7 if jnp.finfo(dtype).bits == 32 else 1e-13
 
 
-def run(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], sources: Sources, rtol: float) -> State:
-    """Solve every input of every array, all at once. `wires` is `Wires.vector`; systems that fail come out as NaN."""
-    wordline, bitline, driver, sense = wires
+def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, rtol: float) -> State:
+    """Solve every input of every array, all at once. Systems that fail come out as NaN."""
+    rows, cols = g.shape[1:]
+    wordline, bitline, driver, sense = wiring.ohms
+    along_wordline, along_bitline = jnp.broadcast_to(wordline, cols - 1), jnp.broadcast_to(bitline, rows - 1)
+    if wiring.paired:
+        along_bitline = along_bitline.at[::2].set(0)
+    floating_w, floating_b = (None, None) if wiring.floating is None else wiring.floating
     # One axis of the array leads (the lines run along it), then arrays, inputs, the other axis of the array.
     g_w, g_b = jnp.moveaxis(g, 2, 0)[:, :, None, :], jnp.moveaxis(g, 1, 0)[:, :, None, :]
-    lines_w = factor(g_w, wordline, driver, forward=True)
-    lines_b = factor(g_b, bitline, sense, forward=False)
+    lines_w = factor(g_w, along_wordline, driver, forward=True, floating=floating_w)
+    lines_b = factor(g_b, along_bitline, sense, forward=False, floating=floating_b)
     injected_w = None if sources.wordline is None else jnp.transpose(sources.wordline, (3, 0, 1, 2))
     injected_b = None if sources.bitline is None else jnp.transpose(sources.bitline, (2, 0, 1, 3))
 
@@ -75,7 +81,7 @@ def run(g: Float[Array, "arrays rows cols"], wires: Float[Array, "4"], sources: 
     if sources.sense is not None or injected_b is not None:
         b0 = solve_line(lines_b, b0 if injected_b is None else b0 + injected_b, sources.sense)[0]
     w0 = wordlines(b0, sources.driver, injected_w)[0]
-    limit = _iteration_limit(g, wires, rtol)
+    limit = _iteration_limit(g, wiring, rtol)
     change, residual, iterations = _conjugate_gradients(precondition, apply_coupling, g_b * _turn(w0), rtol, limit)
 
     # One more sweep over the lines: the outputs agree with each other, and the error shrinks once more.
@@ -103,11 +109,13 @@ def _turn(field):
     return jnp.swapaxes(field, 0, 3)
 
 
-def _iteration_limit(g, wires, rtol):
+def _iteration_limit(g, wiring, rtol):
     """Four times the iterations that theory asks for: the condition number is about x/2, x the drop along a loaded line."""
-    wordline, bitline, driver, sense = wires
+    wordline, bitline, driver, sense = wiring.ohms
     rows, cols = g.shape[1:]
     x = jnp.maximum(jnp.max(jnp.sum(g, 2)) * (wordline * cols + driver), jnp.max(jnp.sum(g, 1)) * (bitline * rows + sense))
+    if wiring.floating is not None:
+        x += rows + cols  # floating lines hold each other only through the few lines that do not float
     needed = 0.5 * jnp.sqrt(1 + 0.5 * x) * jnp.log(2 / rtol)
     return 20 + 4 * jnp.minimum(needed, 25_000).astype(jnp.int32)
 
@@ -139,7 +147,7 @@ def _conjugate_gradients(precondition, apply_coupling, f, rtol, limit):
         length = jnp.where(going, rz / jnp.where(going, dot(p, ap), 1), 0)
         x, r = x + length * p, r - length * ap
         z = precondition(r)
-        new = dot(r, z)
+        new = jnp.maximum(dot(r, z), 0)  # where all that is left is rounding, even its sign is
         turn = jnp.where(going, new / jnp.where(going, rz, 1), 0)
         return x, r, z + turn * p, r + turn * tp, new, iterations + going
 

@@ -8,22 +8,39 @@ from imcjax.errors import UserError, nearest
 
 
 class Solver(NamedTuple):
-    """What a method offers; all of it on arrays (arrays, rows, cols) and inputs (arrays, inputs, rows)."""
+    """What a method offers: all of it on arrays (arrays, rows, cols), and on `Sources` of (arrays, inputs, lines)."""
 
     transfer: Callable
-    """(g, wires, rtol) -> S (arrays, rows, cols)."""
+    """(g, wiring, rtol) -> S (arrays, rows, cols)."""
     solve: Callable | None = None
-    """(g, v, wires, rtol) -> Solution, where the method knows the node voltages."""
-    both_ends: bool = False
-    """Whether the method knows lines that are driven or sensed at both ends."""
+    """(g, sources, wiring, rtol) -> Solution, where the method knows the node voltages."""
+    knows: frozenset[str] = frozenset()
+    """Which of `FEATURES` the method can have."""
 
+
+FEATURES = {
+    "both_ends": "driver_far or sense_far in wires; leave them None",
+    "interleaved": "interleaved pairs; give topology 'input_source'",
+    "bitline_v": "voltages at the bitlines; leave bitline_v None",
+    "floating": "floating lines; leave floating_wordlines and floating_bitlines None",
+    "nonlinear": "nonlinear cells; leave cell None",
+}
+"""What an array may have beyond linear cells between lines with a driver or a sense end each, and what to do without it."""
 
 SOLVERS = {
-    "schur_pcg": Solver(exact.transferrer("schur_pcg"), exact.solver("schur_pcg")),
-    "dense_cg": Solver(exact.transferrer("dense_cg"), exact.solver("dense_cg"), both_ends=True),
+    "schur_pcg": Solver(
+        exact.transferrer("schur_pcg"),
+        exact.solver("schur_pcg"),
+        frozenset({"interleaved", "bitline_v", "floating", "nonlinear"}),
+    ),
+    "dense_cg": Solver(
+        exact.transferrer("dense_cg"),
+        exact.solver("dense_cg"),
+        frozenset({"both_ends", "interleaved", "bitline_v", "nonlinear"}),
+    ),
     "port_merge": Solver(port_merge.transfer),
-    "pade": Solver(pade.transfer, both_ends=True),
-    "ideal": Solver(ideal.transfer, ideal.solve, both_ends=True),
+    "pade": Solver(pade.transfer, knows=frozenset({"both_ends", "interleaved"})),
+    "ideal": Solver(ideal.transfer, ideal.solve, frozenset({"both_ends", "interleaved", "bitline_v"})),
 }
 
 # Arrays x rows x cols x the shorter side from which a single call repays `port_merge`'s longer compilation: on two CPU cores
@@ -61,33 +78,23 @@ def check_solver(solver: str) -> None:
         raise UserError(f"solver {solver!r} does not exist{nearest(str(solver), ['auto', *SOLVERS])}.")
 
 
-def with_both_ends(solver: str) -> str:
-    """The solver for lines that are driven or sensed at both ends; `auto` is the exact one.
+def pick_able(solver: str, needed: set[str]) -> str:
+    """A solver that knows all that is `needed` of `FEATURES`; `auto` stays where everything will do, else it is exact.
 
     Raises:
-      UserError: when the method knows one end only.
+      UserError: when the named method, or every exact one, misses something.
     """
-    if solver == "auto":
-        return "dense_cg"
-    if not SOLVERS[solver].both_ends:
-        able = sorted(name for name, one in SOLVERS.items() if one.both_ends)
-        raise UserError(
-            f"solver {solver!r} knows no driver_far and no sense_far in wires; leave them None, or use one of {able}."
-        )
-    return solver
-
-
-def pick_iterative(solver: str) -> str:
-    """The solver inside Newton's method, for nonlinear cells.
-
-    Raises:
-      UserError: when the method knows linear cells only.
-    """
-    if solver == "auto":
-        return exact.preferred()
-    if solver not in exact.RUNS:
-        raise UserError(f"solver {solver!r} knows linear cells only; leave cell None, or use one of {sorted(exact.RUNS)}.")
-    return solver
+    if not needed:
+        return solver
+    candidates = [exact.preferred(), *exact.RUNS] if solver == "auto" else [solver]
+    able = [name for name in candidates if needed <= SOLVERS[name].knows]
+    if able:
+        return able[0]
+    able = sorted(name for name, one in SOLVERS.items() if needed <= one.knows)
+    if not able:
+        raise UserError(f"No solver knows {' together with '.join(FEATURES[one].split(';')[0] for one in sorted(needed))}.")
+    missing = FEATURES[min(needed - SOLVERS[solver].knows)]
+    raise UserError(f"solver {solver!r} knows no {missing}, or use one of {able}.")
 
 
 def pick_solve(solver: str) -> Callable:

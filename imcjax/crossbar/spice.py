@@ -7,24 +7,30 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from imcjax.crossbar.bias import Bias
 from imcjax.crossbar.checks import check_circuit
 from imcjax.crossbar.wires import Wires
 from imcjax.errors import UserError, concrete
 
 
 def to_spice(
-    g: Float[ArrayLike, "rows cols"], v: Float[ArrayLike, " rows"], wires: Wires, *, topology: str = "input_source"
+    g: Float[ArrayLike, "rows cols"],
+    v: Float[ArrayLike, " rows"] | Bias,
+    wires: Wires,
+    *,
+    topology: str = "input_source",
 ) -> str:
     """A netlist of one array with one input that ngspice runs as it is: `ngspice -b array.cir`.
 
     It prints the current of each bitline as `i(vsense<j>)`, A, which `read_spice` reads. Wires of 0 ohm become joined nodes;
     cells of 0 S are left out. Nodes: `in<i>` is the source of wordline i (`gate_input`: of source line j), `w<i>_<j>`
-    (`s<i>_<j>`) and `b<i>_<j>` are the two ends of cell (i, j), `out<j>` is the virtual ground of bitline j, at both ends
-    where it is sensed at both.
+    (`s<i>_<j>`) and `b<i>_<j>` are the two ends of cell (i, j) with its access resistance, `out<j>` is the source at the sense
+    end of bitline j, at both ends where it is sensed at both. With topology `interleaved` the pair of row i has the wordlines
+    2i and 2i + 1, and meets the bitlines at their nodes i.
 
     Args:
-      g: (rows, cols) cell conductances, S.
-      v: (rows,) input voltages, V.
+      g: (rows, cols) cell conductances, S; with topology `interleaved` (2, rows, cols).
+      v: (rows,) input voltages, V; or a `Bias` of such.
       wires: resistances, ohm.
       topology: as for `currents`.
 
@@ -34,22 +40,34 @@ def to_spice(
     Raises:
       UserError: as for `currents`, and for batches or traced values.
     """
-    check_circuit(g, v, wires, topology)
-    g_, v_ = concrete(g), concrete(v)
-    if g_ is None or v_ is None or any(concrete(value) is None for value in jax.tree.leaves(wires)):
+    _, bias = check_circuit(g, v, wires, topology)
+    assert bias is not None
+    given = [g, *(v if isinstance(v, Bias) else [v]), *jax.tree.leaves(wires)]
+    if any(value is not None and concrete(value) is None for value in given):
         raise UserError("to_spice writes numbers and was given traced values; call it outside jit, grad and vmap.")
-    if g_.ndim != 2 or v_.ndim != 1:
+    g_ = np.asarray(g, float)
+    # As given, in float64: the checked copies may have been rounded.
+    v_ = np.asarray(v.wordline_v if isinstance(v, Bias) else v, float)
+    shapes = [g_.shape[-2:] if topology != "interleaved" else g_.shape[-3:]] + [np.shape(x)[-1:] for x in bias if x is not None]
+    if [g_.shape, *(np.shape(x) for x in bias if x is not None)] != shapes:
         raise UserError(f"to_spice writes one array with one input; g has shape {g_.shape} and v {v_.shape}: index them first.")
-    g_, v_ = g_.astype(float), v_.astype(float)
+    meets = 1
+    if topology == "interleaved":
+        g_, v_, meets = g_.swapaxes(0, 1).reshape(-1, g_.shape[2]), np.stack([v_, -v_], 1).ravel(), 2
     rows, cols = g_.shape
+    held = np.zeros(cols) if bias.bitline_v is None else np.asarray(v.bitline_v, float)  # type: ignore[union-attr]
+    floating_w, floating_b = (
+        np.zeros(size, bool) if x is None else np.asarray(x) for x, size in ((bias[2], rows), (bias[3], cols))
+    )
 
     lines = [f"* imcjax crossbar array, {rows} x {cols}, {topology}"]
     fed, collected = {}, {}
-    if topology == "input_source":
+    if topology != "gate_input":
         on = np.full(rows, True)
         sources = v_
         for i in range(rows):
-            nodes, resistors = _line(f"w{i}_{{}}", range(cols), f"in{i}", wires.wordline, wires.driver, wires.driver_far)
+            end = None if floating_w[i] else wires.driver
+            nodes, resistors = _line(f"w{i}_{{}}", range(cols), f"in{i}", wires.wordline, end, wires.driver_far)
             fed |= {(i, j): node for j, node in nodes.items()}
             lines += resistors
     else:
@@ -60,13 +78,15 @@ def to_spice(
             fed |= {(i, j): node for i, node in nodes.items()}
             lines += resistors
     for j in range(cols):
-        nodes, resistors = _line(f"b{{}}_{j}", reversed(range(rows)), f"out{j}", wires.bitline, wires.sense, wires.sense_far)
-        collected |= {(i, j): node for i, node in nodes.items()}
+        end = None if floating_b[j] else wires.sense
+        down = reversed(range(rows // meets))
+        nodes, resistors = _line(f"b{{}}_{j}", down, f"out{j}", wires.bitline, end, wires.sense_far)
+        collected |= {(i, j): nodes[i // meets] for i in range(rows)}
         lines += resistors
     for i, j in np.argwhere((g_ > 0) & on[:, None]).tolist():
-        lines.append(f"Rcell{i}_{j} {fed[i, j]} {collected[i, j]} {_number(1 / g_[i, j])}")
-    lines += [f"Vin{k} in{k} 0 {_number(volts)}" for k, volts in enumerate(sources)]
-    lines += [f"Vsense{j} out{j} 0 0" for j in range(cols)]
+        lines.append(f"Rcell{i}_{j} {fed[i, j]} {collected[i, j]} {_number(1 / g_[i, j] + float(wires.access))}")
+    lines += [f"Vin{k} in{k} 0 {_number(volts)}" for k, volts in enumerate(sources) if k >= rows or not floating_w[k]]
+    lines += [f"Vsense{j} out{j} 0 {_number(held[j])}" for j in range(cols)]
     lines += [".options reltol=1e-9 abstol=1e-20 vntol=1e-15 gmin=1e-20", ".control", "set numdgt=15", "op"]
     lines += [f"print i(vsense{j})" for j in range(cols)]
     return "\n".join([*lines, "quit 0", ".endc", ".end", ""])
@@ -104,12 +124,15 @@ _PRINTED = r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf)"
 
 
 def _line(name, positions, terminal, segment, end, far=None):
-    """The node of each position and the resistors between them, from the terminal outwards and, over `far`, back to it."""
+    """The node of each position and the resistors between them, from the terminal outwards and, over `far`, back to it.
+
+    `end` is None for a line that floats.
+    """
     nodes, resistors = {}, []
     before, ohms = terminal, end
     for position in positions:
-        here = name.format(position) if ohms > 0 else before
-        if ohms > 0:
+        here = name.format(position) if ohms is None or ohms > 0 else before
+        if ohms is not None and ohms > 0:
             resistors.append((f"R{here}", before, here, ohms))
         nodes[position] = before = here
         ohms = segment

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from imcjax.errors import UserError, check_number
-from imcjax.pytree import number, record
+from imcjax.pytree import number, record, static
 
 
 @record
@@ -21,6 +21,7 @@ class Wires:
       sense: (), between the last cell of a bitline and its virtual ground.
       driver_far: (), between the same voltage source and the last cell of its wordline; None: that end is open.
       sense_far: (), between the first cell of a bitline and the same virtual ground; None: that end is open.
+      access: (), in series with each cell: the transistor of a 1T1R cell that is switched on.
 
     With the topology `gate_input`, `wordline` is the segment of the source line and `driver` its source resistance.
     """
@@ -31,6 +32,7 @@ class Wires:
     sense: Any = number(default=0.0, low=0.0, unit="ohm")
     driver_far: Any = number(default=None, low=0.0, unit="ohm")
     sense_far: Any = number(default=None, low=0.0, unit="ohm")
+    access: Any = number(default=0.0, low=0.0, unit="ohm")
 
     @property
     def both_ends(self) -> bool:
@@ -46,6 +48,25 @@ class Wires:
         if self.both_ends:
             values += [jnp.inf if value is None else value for value in (self.driver_far, self.sense_far)]
         return jnp.stack([jnp.asarray(value, dtype) for value in values])
+
+    def behind_access(self, g: Float[Array, "..."]) -> Float[Array, "..."]:
+        """S of linear cells of `g` siemens together with what is in series with them."""
+        return g / (1 + g * jnp.asarray(self.access, g.dtype))
+
+
+@record
+class Wiring:
+    """The wires between the cells as a solver takes them.
+
+    Args:
+      ohms: (4,) or (6,), `Wires.vector`.
+      floating: None, or which wordlines (arrays, 1, rows) and which bitlines (arrays, 1, cols) have no terminal.
+      paired: whether the rows 2k and 2k + 1 meet each bitline at one node.
+    """
+
+    ohms: Any
+    floating: Any = None
+    paired: bool = static(default=False)
 
 
 def check_wires(wires: Wires) -> None:

@@ -13,6 +13,9 @@ import jax
 from threadpoolctl import threadpool_limits
 
 
+REST_S = 0.1
+"""Pause before each turn. BLAS threads spin for tens of milliseconds after their last call, on processors that others need."""
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -33,11 +36,15 @@ def use_threads(count: int) -> int:
 def take_turns(jobs: dict[str, Callable[[], Any]], rounds: int, at_least: float = 0.02) -> dict[str, dict[str, float]]:
     """Run every job in every round, so that what slows the machine for a while slows all; quick ones several times a round.
 
+    A turn of a quick job begins with a run that is not timed and brings its data back into the caches.
     Returns for each the least and the median time of a run, in seconds, and the number of runs. Jobs have run before.
     """
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
+            time.sleep(REST_S)
+            if not times[name] or times[name][-1] < REST_S:
+                jax.block_until_ready(job())
             spent = 0.0
             while spent < at_least:
                 start = time.perf_counter()
