@@ -38,7 +38,7 @@ def parameters(function):
         (imcjax.hardware.save, ["hardware", "path"], set()),
         (devices.preset, ["name"], set()),
         (devices.presets, [], set()),
-        (Wires, ["wordline", "bitline", "driver", "sense", "driver_far", "sense_far"], set()),
+        (Wires, ["wordline", "bitline", "driver", "sense", "driver_far", "sense_far", "access"], set()),
     ],
     ids=lambda value: getattr(value, "__qualname__", None),
 )

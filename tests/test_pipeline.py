@@ -415,7 +415,7 @@ def test_wires_are_those_of_a_circuit_solved_by_hand():
 
 def wired_loss(h):
     """A sum of outputs of wired arrays, as a function of a relative step in each resistance and in g_max."""
-    wires = Wires(*(value * (1 + step) for value, step in zip(jax.tree.leaves(WIRED), h[:4], strict=True)))
+    wires = Wires(*(value * (1 + step) for value, step in zip(jax.tree.leaves(WIRED)[:4], h[:4], strict=True)))
     device = devices.Generic(g_min=1e-6, g_max=100e-6 * (1 + h[4]), read_sigma=0.01)
     hardware = Hardware(rows=4, cols=3, device=device, wires=wires)
     found = mvm(jnp.asarray(X[:, :8], float), jnp.asarray(W[:8], float), hardware, key=KEY)

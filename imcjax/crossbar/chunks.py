@@ -16,29 +16,31 @@ _CELLS_AT_ONCE_ELSEWHERE = 2**26
 
 
 def in_chunks(
-    solve: Callable[[Array, Any], tuple[Any, Any]], g: Float[Array, "arrays rows cols"], inputs: Any, *, fields: float = _FIELDS
+    solver: Callable[..., Callable[[Any], tuple[Any, Any]]], arrays: tuple[Any, ...], inputs: Any, *, fields: float = _FIELDS
 ) -> tuple[Any, Any]:
-    """`solve(g, inputs)` piece by piece; `inputs` is a tree of arrays (arrays, inputs, ...).
+    """`solver(*arrays)(inputs)` piece by piece; what `solver` itself computes serves all inputs of its piece of the arrays.
 
-    `solve` returns two trees: what to sum over the inputs, (arrays, ...), and what to keep for each, (arrays, inputs, ...).
-    Pieces are filled up with zero inputs, which must add nothing to the sums. `fields` is how many numbers a cell takes.
+    `arrays` are trees of arrays (arrays, ...), g (arrays, rows, cols) first; `inputs` is a tree of (arrays, inputs, ...).
+    Two trees come back: what to sum over the inputs, (arrays, ...), and what to keep for each, (arrays, inputs, ...).
+    Pieces are filled up with zeros, which must add nothing to the sums. `fields` is how many numbers a cell takes.
     """
-    arrays, room = g.shape[0], _room(g, fields)
-    count = jax.tree.leaves(inputs)[0].shape[1]
+    g = arrays[0]
+    count, room = jax.tree.leaves(inputs)[0].shape[1], _room(g, fields)
     input_pieces = -(-count // room)
-    array_pieces = -(-arrays // max(1, room // count))
+    array_pieces = -(-g.shape[0] // max(1, room // count))
     if input_pieces == array_pieces == 1:
-        return solve(g, inputs)
+        return solver(*arrays)(inputs)
 
     def one_array_piece(piece):
-        g_piece, inputs_piece = piece
+        arrays_piece, inputs_piece = piece
+        solve = solver(*arrays_piece)
         if input_pieces == 1:
-            return solve(g_piece, inputs_piece)
-        sums, kept = jax.lax.map(lambda part: solve(g_piece, part), _split(inputs_piece, 1, input_pieces))
+            return solve(inputs_piece)
+        sums, kept = jax.lax.map(solve, _split(inputs_piece, 1, input_pieces))
         return jax.tree.map(lambda x: jnp.sum(x, 0), sums), _join(kept, 1, count)
 
-    sums, kept = jax.lax.map(one_array_piece, (_split(g, 0, array_pieces), _split(inputs, 0, array_pieces)))
-    return _join(sums, 0, arrays), _join(kept, 0, arrays)
+    sums, kept = jax.lax.map(one_array_piece, (_split(arrays, 0, array_pieces), _split(inputs, 0, array_pieces)))
+    return _join(sums, 0, g.shape[0]), _join(kept, 0, g.shape[0])
 
 
 def map_arrays(function: Callable[[Array], Array], g: Float[Array, "arrays rows cols"]) -> Array:

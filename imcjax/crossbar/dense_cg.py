@@ -12,29 +12,48 @@ slope at g = 0 is infinite: it is that of the circuit (`network`).
 Fields lie as (rows, arrays, inputs, cols): both products are then one matrix product over the whole batch.
 """
 
+import dataclasses
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from imcjax.crossbar.line_matrix import matrices
 from imcjax.crossbar.schur_pcg import Sources, State, largest
 from imcjax.crossbar.wires import Wiring
 
 
-def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, rtol: float) -> State:
-    """Solve every input of every array, all at once. Systems that fail come out as NaN. No line may float."""
-    of_wordline, of_bitline = matrices(wiring, *g.shape[1:])
+class Lines(NamedTuple):
+    """The lines of arrays (arrays, rows, cols), for any number of inputs."""
 
-    def along_wordlines(x):
-        return jnp.matmul(x, of_wordline, precision=lax.Precision.HIGHEST)
+    of_wordline: Float[Array, "cols cols"]  # ohm, of `line_matrix`
+    of_bitline: Float[Array, "rows rows"]
+    limit: Int[Array, ""]  # of iterations
 
-    def along_bitlines(x):
-        return jnp.tensordot(of_bitline, x, 1, precision=lax.Precision.HIGHEST)
+    def along_wordlines(self, x: Float[Array, "rows ... cols"]) -> Float[Array, "rows ... cols"]:
+        """How far currents `x` (A) out of the wordlines lower their nodes, V."""
+        return jnp.matmul(x, self.of_wordline, precision=lax.Precision.HIGHEST)
 
-    def drop(c):
-        return along_wordlines(c) + along_bitlines(c)
+    def along_bitlines(self, x: Float[Array, "rows ... cols"]) -> Float[Array, "rows ... cols"]:
+        """How far currents `x` (A) into the bitlines raise their nodes, V."""
+        return jnp.tensordot(self.of_bitline, x, 1, precision=lax.Precision.HIGHEST)
 
-    conductance = jnp.moveaxis(g, 1, 0)[:, :, None, :]
+    def drop(self, c: Float[Array, "rows ... cols"]) -> Float[Array, "rows ... cols"]:
+        """What cell currents `c` (A) take from the voltages across the cells, V."""
+        return self.along_wordlines(c) + self.along_bitlines(c)
+
+
+def prepare(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Lines:
+    """What `run` needs to know of the arrays. No line may float."""
+    lines = Lines(*matrices(wiring, *g.shape[1:]), jnp.zeros((), jnp.int32))
+    return lines._replace(limit=_iteration_limit(jnp.max(lines.drop(_rows_first(g))), rtol))
+
+
+def run(g: Float[Array, "arrays rows cols"], lines: Lines, sources: Sources, rtol: float) -> State:
+    """Solve every input of every array, all at once. Systems that fail come out as NaN."""
+    conductance = _rows_first(g)
     given = next(source for source in sources if source is not None)
     batch = jnp.broadcast_shapes((*g.shape[:1], 1), given.shape[:2])
     nothing = jnp.zeros((g.shape[1], *batch, g.shape[2]), g.dtype)
@@ -44,9 +63,8 @@ def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, r
     injected_b = nothing if sources.bitline is None else jnp.moveaxis(sources.bitline, 2, 0)
 
     root = jnp.sqrt(conductance)
-    u0 = driven - sensed + along_wordlines(injected_w) - along_bitlines(injected_b)
-    limit = _iteration_limit(jnp.max(drop(conductance)), rtol)
-    s, residual, iterations = _conjugate_gradients(lambda p: p + root * drop(root * p), root * u0, rtol, limit)
+    u0 = driven - sensed + lines.along_wordlines(injected_w) - lines.along_bitlines(injected_b)
+    s, residual, iterations = _conjugate_gradients(root, lines, u0, rtol)
 
     cell = root * s
     into_w, into_b = injected_w - cell, injected_b + cell
@@ -54,11 +72,34 @@ def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, r
     return State(
         jnp.sum(into_b, 0) + failed,
         failed - jnp.moveaxis(jnp.sum(into_w, 3), 0, 2),
-        jnp.moveaxis(driven + along_wordlines(into_w), 0, 2) + failed[..., None],
-        jnp.moveaxis(sensed + along_bitlines(into_b), 0, 2) + failed[..., None],
+        jnp.moveaxis(driven + lines.along_wordlines(into_w), 0, 2) + failed[..., None],
+        jnp.moveaxis(sensed + lines.along_bitlines(into_b), 0, 2) + failed[..., None],
         residual,
         iterations,
     )
+
+
+def across(
+    g: Float[Array, "arrays rows cols"], lines: Lines, d: Float[Array, "arrays inputs rows cols"], rtol: float
+) -> tuple[Float[Array, "arrays inputs rows cols"], Int[Array, "arrays inputs"]]:
+    """Voltages across the cells for voltage sources `d` in series with them, nothing else; and the iterations it took."""
+    root, d = jnp.sqrt(_rows_first(g)), jnp.moveaxis(d, 2, 0)
+    s, _, iterations = _conjugate_gradients(root, lines, d, rtol)
+    return jnp.moveaxis(d - lines.drop(root * s), 0, 2), iterations
+
+
+def to_ohms(wiring: Wiring, one: tuple, other: tuple) -> Float[Array, "arrays ohms"]:
+    """As that of `schur_pcg`: with R of `line_matrix` and x, y the currents of the two networks, x (dR/dr) y."""
+    highest = lax.Precision.HIGHEST
+    of_wordlines = jnp.einsum("aimj,aimk->ajk", one[0], other[0], precision=highest)
+    of_bitlines = jnp.einsum("aijn,aikn->ajk", one[1], other[1], precision=highest)
+    rows, cols = one[0].shape[2:]
+    _, back = jax.vjp(lambda ohms: matrices(dataclasses.replace(wiring, ohms=ohms), rows, cols), wiring.ohms)
+    return jax.vmap(lambda *pair: back(pair)[0])(of_wordlines, of_bitlines)
+
+
+def _rows_first(g):
+    return jnp.moveaxis(g, 1, 0)[:, :, None, :]
 
 
 def _iteration_limit(x, rtol):
@@ -67,8 +108,9 @@ def _iteration_limit(x, rtol):
     return 20 + 4 * jnp.minimum(needed, 25_000).astype(jnp.int32)
 
 
-def _conjugate_gradients(apply, f, rtol, limit):
-    """Solve `apply`(s) = f for each system of the axes 1 and 2, to |residual| <= rtol |s|. Each system stops by itself."""
+def _conjugate_gradients(root, lines, u0, rtol):
+    """s for each system of the axes 1 and 2, to |residual| <= rtol |s|. Each system stops by itself."""
+    f = root * u0
     scale = largest(f)
     scale = jnp.where(scale > 0, scale, 1)
     f = f / scale
@@ -78,12 +120,12 @@ def _conjugate_gradients(apply, f, rtol, limit):
 
     def active(state):
         # A NaN counts as done, and is reported.
-        return (state[3] > rtol**2 * state[4]) & (state[5] < limit)
+        return (state[3] > rtol**2 * state[4]) & (state[5] < lines.limit)
 
     def step(state):
         s, r, p, rr, _, iterations = state
         going = active(state)
-        ap = apply(p)
+        ap = p + root * lines.drop(root * p)
         length = jnp.where(going, rr / jnp.where(going, dot(p, ap), 1), 0)
         s, r = s + length * p, r - length * ap
         new = dot(r, r)

@@ -16,13 +16,16 @@ from jaxtyping import Array, Float
 
 from imcjax.crossbar import dense_cg, schur_pcg
 from imcjax.crossbar.chunks import in_chunks
-from imcjax.crossbar.network import network, sensitivities
+from imcjax.crossbar.network import Method, network, sensitivities
 from imcjax.crossbar.schur_pcg import Sources
 from imcjax.crossbar.solution import Solution
 from imcjax.crossbar.wires import Wiring
 
 
-RUNS = {"schur_pcg": schur_pcg.run, "dense_cg": dense_cg.run}
+METHODS = {
+    "schur_pcg": Method(schur_pcg.prepare, schur_pcg.run, schur_pcg.run_adjoint, schur_pcg.across, schur_pcg.to_ohms),
+    "dense_cg": Method(dense_cg.prepare, dense_cg.run, dense_cg.run, dense_cg.across, dense_cg.to_ohms),
+}
 
 
 def preferred() -> str:
@@ -33,17 +36,17 @@ def preferred() -> str:
 
 
 def solver(name: str) -> Callable[..., Solution]:
-    """The solved circuit by a solver of `RUNS`."""
-    run = RUNS[name]
+    """The solved circuit by a method of `METHODS`."""
+    method = METHODS[name]
 
     def solve(g: Float[Array, "arrays rows cols"], sources: Sources, wiring: Wiring, rtol: float) -> Solution:
         """The solved circuit; differentiable in `g`, `sources` and `wiring`."""
 
-        def piece(g, inputs):
-            sources, floating = inputs
-            return (), as_solution(network(g, dataclasses.replace(wiring, floating=floating), sources, rtol, run))
+        def arrays(g, floating):
+            run = network(g, dataclasses.replace(wiring, floating=floating), rtol, method)
+            return lambda sources: ((), as_solution(run(sources)))
 
-        return in_chunks(piece, g, (sources, wiring.floating))[1]
+        return in_chunks(arrays, (g, wiring.floating), sources)[1]
 
     return solve
 
@@ -54,19 +57,27 @@ def as_solution(state: schur_pcg.State) -> Solution:
 
 
 def transferrer(name: str) -> Callable:
-    """The transfer matrix by a solver of `RUNS`."""
-    run = RUNS[name]
+    """The transfer matrix by a method of `METHODS`."""
+    method = METHODS[name]
 
     def transfer(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Float[Array, "arrays rows cols"]:
         """S (siemens) with currents = v @ S; differentiable in `g` and `wiring`."""
+
+        def from_drivers(g):
+            run = network(g, wiring, rtol, method)
+            return lambda v: ((), run(Sources(driver=v)).currents)
+
+        def from_sense_ends(g):
+            run = network(g, wiring, rtol, method)
+            return lambda v: ((), -run(Sources(sense=v)).source_currents)
+
         if g.shape[1] <= g.shape[2]:
-            return in_chunks(lambda g, v: ((), network(g, wiring, Sources(driver=v), rtol, run).currents), g, _units(g))[1]
-        _, drawn = in_chunks(lambda g, v: ((), network(g, wiring, Sources(sense=v), rtol, run).source_currents), g, _units(g))
-        return -jnp.swapaxes(drawn, 1, 2)
+            return in_chunks(from_drivers, (g,), _units(g))[1]
+        return jnp.swapaxes(in_chunks(from_sense_ends, (g,), _units(g))[1], 1, 2)
 
     differentiable = jax.custom_vjp(transfer, nondiff_argnums=(2,))
     differentiable.defvjp(
-        lambda g, wiring, rtol: (differentiable(g, wiring, rtol), (g, wiring)), lambda *back: _backward(run, *back)
+        lambda g, wiring, rtol: (differentiable(g, wiring, rtol), (g, wiring)), lambda *back: _backward(method, *back)
     )
     return differentiable
 
@@ -76,15 +87,20 @@ def _units(g):
     return jnp.broadcast_to(jnp.eye(count, dtype=g.dtype), (g.shape[0], count, count))
 
 
-def _backward(run, rtol, saved, cotangent):
+def _backward(method, rtol, saved, cotangent):
     g, wiring = saved
     pair = (_units(g), cotangent) if g.shape[1] <= g.shape[2] else (jnp.swapaxes(cotangent, 1, 2), _units(g))
 
-    def solve(g, pair):
-        driven, sensed = Sources(driver=pair[0]), Sources(sense=pair[1])
-        primal, adjoint = network(g, wiring, driven, rtol, run), network(g, wiring, sensed, rtol, run)
-        one, other = (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
-        return sensitivities(g, wiring, one, other), ()
+    def arrays(g):
+        run = network(g, wiring, rtol, method._replace(run=method.run_adjoint))
 
-    (to_g, to_ohms), _ = in_chunks(solve, g, pair)
+        def solve(pair):
+            driven, sensed = Sources(driver=pair[0]), Sources(sense=pair[1])
+            primal, adjoint = run(driven), run(sensed)
+            one, other = (primal.wordline_v, primal.bitline_v, driven), (adjoint.wordline_v, adjoint.bitline_v, sensed)
+            return sensitivities(g, wiring, one, other, method), ()
+
+        return solve
+
+    (to_g, to_ohms), _ = in_chunks(arrays, (g,), pair)
     return to_g, dataclasses.replace(wiring, ohms=jnp.sum(to_ohms, 0))

@@ -25,6 +25,8 @@ A resistor is its own adjoint, so its gradient needs no solve beyond the one for
 It goes down again to find e, h and z of each row, instead of keeping them from the first time.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -64,7 +66,7 @@ def solve(g: Float[Array, "arrays rows cols"], v: Float[Array, "arrays inputs ro
 
     volts, on = read_voltage(v)[..., None], v != 0
     found, none = volts * _conductance(g, on, wires), jnp.zeros(v.shape[:-1], g.dtype)
-    _, fields = in_chunks(piece, g, (on, *_down(g, on, wires)), fields=6)
+    _, fields = in_chunks(partial(partial, piece), (g,), (on, *_down(g, on, wires)), fields=6)
     source_v, bitline_v = (volts[..., None] * field for field in fields)
     return Solution(found, source_v, bitline_v, found, none, none.astype(jnp.int32))
 
@@ -101,7 +103,7 @@ def _backward(saved, cotangent):
         to_wires = [jnp.sum(cotangent * squares, (1, 2)) for squares in (*along, ends, ends)]
         return (jnp.moveaxis(to_g, 0, 1), -jnp.stack(to_wires, -1)), ()
 
-    (to_g, to_wires), _ = in_chunks(piece, g, (on, siemens, bottom, cotangent), fields=3)
+    (to_g, to_wires), _ = in_chunks(partial(partial, piece), (g,), (on, siemens, bottom, cotangent), fields=3)
     return to_g, None, jnp.sum(to_wires, 0)
 
 
@@ -111,7 +113,7 @@ _conductance.defvjp(_forward, _backward)
 def _down(g, on, wires):
     """G (siemens) of each column and x of its last row, (arrays, inputs, cols)."""
     # One row of the state (e, h, w, z, p) is in use at a time.
-    return in_chunks(lambda g, on: ((), _down_at_once(g, on, wires)), g, on, fields=5 / g.shape[1])[1]
+    return in_chunks(lambda g: lambda on: ((), _down_at_once(g, on, wires)), (g,), on, fields=5 / g.shape[1])[1]
 
 
 def _down_at_once(g, on, wires):

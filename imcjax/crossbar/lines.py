@@ -19,36 +19,36 @@ are ordinary numbers. (Textbook elimination starts from 2/rho + g and loses g ag
 Layout: the position along the line is axis 0, scanned; all other axes are independent lines.
 """
 
-from typing import NamedTuple
-
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from imcjax.pytree import record, static
 
-class Line(NamedTuple):
+
+@record
+class Line:
     """A factorised set of lines. `forward` says whether the terminal is at index 0 (True) or at the last index."""
 
     s: Float[Array, "nodes ..."]
     q: Float[Array, "nodes ..."]
     into: Float[Array, "..."]  # e at the node next to the terminal, S
-    forward: bool
+    forward: bool = static()
 
 
 def factor(
     g: Float[Array, "nodes ..."],
-    segments: Float[Array, " nodes-1"],
-    end: Float[Array, ""],
+    rho: Float[Array, " nodes"],
     *,
     forward: bool,
     floating: Bool[Array, "..."] | None = None,
 ) -> Line:
-    """Factorise lines of shunts `g` (S) with `segments` ohm between the nodes and `end` ohm to the terminal.
+    """Factorise lines of shunts `g` (S) with `rho` ohm from each node to the next one towards the terminal.
 
     A line that is `floating` has no terminal; one that also has no shunt is at 0 V.
     """
     first = 0 if forward else g.shape[0] - 1
-    rho = jnp.concatenate([end[None], segments] if forward else [segments, end[None]])
 
     def step(tail, node):
         g_k, rho_k = node
@@ -65,6 +65,23 @@ def factor(
         s = s.at[first].set(jnp.where(floating, 0, s[first]))
         q = q.at[first].set(jnp.where(floating, alone, q[first]))
     return Line(s, q, into, forward)
+
+
+def shared_currents(
+    out_of: Float[Array, "nodes ..."], other: Float[Array, "nodes ..."], *, forward: bool
+) -> Float[Array, "nodes arrays"]:
+    """For each segment, the product of the currents through it for two sets of currents (A) out of the nodes.
+
+    Axes are (nodes, arrays, inputs, lines); inputs and lines are summed over. The segment of a node is the one towards the
+    terminal.
+    """
+
+    def step(tail, node):
+        passing = jax.tree.map(jnp.add, tail, node)
+        return passing, jnp.sum(passing[0] * passing[1], (1, 2))
+
+    zero = jnp.zeros_like(out_of[0])
+    return lax.scan(step, (zero, zero), (out_of, other), reverse=forward)[1]
 
 
 def solve_line(

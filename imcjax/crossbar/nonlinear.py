@@ -15,7 +15,6 @@ gradients holds there, with c for the cell currents, and one more line for the c
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,10 +24,10 @@ from jaxtyping import Array, Float
 
 from imcjax.crossbar.cells import Cell, current_and_slope
 from imcjax.crossbar.chunks import in_chunks
-from imcjax.crossbar.exact import RUNS, as_solution
+from imcjax.crossbar.exact import METHODS, as_solution
 from imcjax.crossbar.line_matrix import matrices
-from imcjax.crossbar.network import adjoint_sources, network, to_resistances
-from imcjax.crossbar.schur_pcg import Sources, State
+from imcjax.crossbar.network import Method, adjoint_sources, network
+from imcjax.crossbar.schur_pcg import Sources, State, leaving
 from imcjax.crossbar.solution import Solution
 from imcjax.crossbar.wires import Wiring
 
@@ -45,7 +44,7 @@ def solve(
     rtol: float,
     name: str,
 ) -> Solution:
-    """The solved circuit, by the solver `name` of `RUNS`; differentiable in everything but `rtol`.
+    """The solved circuit, by the solver `name` of `METHODS`; differentiable in everything but `rtol`.
 
     `sources` has drivers, and voltages at the sense ends or None; no line floats. `iterations` counts those of the linear
     solver, over all steps; `residual` is |d| / |u0|, cells weighted by `g`.
@@ -55,12 +54,13 @@ def solve(
     if sources.sense is None:
         sources = sources._replace(sense=jnp.zeros((*sources.driver.shape[:-1], g.shape[2]), g.dtype))
 
-    return in_chunks(
-        lambda g, sources: ((), as_solution(_solve(g, wiring, sources, cell, access, rtol, RUNS[name])[0])), g, sources
-    )[1]
+    def arrays(g):
+        return lambda sources: ((), as_solution(_solve(g, wiring, sources, cell, access, rtol, METHODS[name])[0]))
+
+    return in_chunks(arrays, (g,), sources)[1]
 
 
-def _newton(g, wiring, sources, cell, access, rtol, run: Callable[..., State]) -> tuple[State, Float[Array, "..."]]:
+def _newton(g, wiring, sources, cell, access, rtol, method: Method) -> tuple[State, Float[Array, "..."]]:
     """The solved circuit, and the voltages across the cells without what is in series with them."""
     of_wordline, of_bitline = matrices(wiring, *g.shape[1:])
     cells, limit = g[:, None], cell.step()
@@ -93,14 +93,14 @@ def _newton(g, wiring, sources, cell, access, rtol, run: Callable[..., State]) -
         rough = jnp.clip(0.1 * jnp.max(jnp.where(going, residual, 0)), 1e-3, 0.1)
         d = jnp.where(going[..., None, None], d, 0)
         behind = 1 + access * slope
-        pushed = _apart(slope / behind * d)
-        found = run(_apart(slope / behind)[:, 0], wiring, Sources(wordline=-pushed, bitline=pushed), rough)
-        change = ((found.wordline_v - found.bitline_v).reshape(u.shape) + d) / behind
-        u = u + jnp.clip(change, -limit, limit)
+        # Each input becomes an array of its own.
+        linear = (slope / behind).reshape(-1, *g.shape[1:])
+        change, inner = method.across(linear, method.prepare(linear, wiring, rough), _apart(d), rough)
+        u = u + jnp.clip(change.reshape(u.shape) / behind, -limit, limit)
         c, slope = current_and_slope(cell, cells, u)
         d = missing(u, c)
         residual = size(d) / jnp.where(whole > 0, whole, 1)
-        return u, d, slope, residual, iterations + found.iterations.reshape(going.shape), steps + going
+        return u, d, slope, residual, iterations + inner.reshape(going.shape), steps + going
 
     slope = current_and_slope(cell, cells, nothing)[1]
     count = jnp.zeros(whole.shape, jnp.int32)
@@ -123,14 +123,14 @@ def _apart(field):
 _solve: Any = jax.custom_vjp(_newton, nondiff_argnums=(5, 6))
 
 
-def _forward(g, wiring, sources, cell, access, rtol, run):
+def _forward(g, wiring, sources, cell, access, rtol, method):
     given = g, wiring, sources, cell, access
     given = jax.tree.map(lambda primal: primal.value, given, is_leaf=lambda x: hasattr(x, "perturbed"))
-    state, u = _solve(*given, rtol, run)
+    state, u = _solve(*given, rtol, method)
     return (state, u), (*given, state.wordline_v - state.bitline_v, u)
 
 
-def _backward(rtol, run, saved, cotangent):
+def _backward(rtol, method, saved, cotangent):
     g, wiring, sources, cell, access, across, u = saved
     driven = adjoint_sources(cotangent[0])
     if driven is None:
@@ -138,10 +138,11 @@ def _backward(rtol, run, saved, cotangent):
     u = _voltage_of_cells(u, across, g, cell, access)
     c, slope = current_and_slope(cell, g[:, None], u)
     behind = 1 + access * slope
-    adjoint = network(_apart(slope / behind)[:, 0], wiring, jax.tree.map(_apart, driven), rtol, run)
+    run = network(_apart(slope / behind)[:, 0], wiring, rtol, method._replace(run=method.run_adjoint))
+    adjoint = run(jax.tree.map(_apart, driven))
     across_adjoint = (adjoint.wordline_v - adjoint.bitline_v).reshape(u.shape)
     c_adjoint = slope / behind * across_adjoint
-    to_ohms = to_resistances(wiring, (c, sources), (c_adjoint, driven))
+    to_ohms = method.to_ohms(wiring, (c, c), leaving(c_adjoint, driven))
     _, back = jax.vjp(lambda g, cell: cell.current(g[:, None], u), g, cell)
     to_g, to_cell = back(-across_adjoint / behind)
     to_sources = Sources(-adjoint.source_currents, adjoint.currents)

@@ -13,11 +13,12 @@ The problem is symmetric: `run` takes sources of every kind, so that the adjoint
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from imcjax.crossbar.lines import factor, solve_line
+from imcjax.crossbar.lines import Line, factor, shared_currents, solve_line
 from imcjax.crossbar.wires import Wiring
 
 
@@ -46,47 +47,42 @@ def default_rtol(dtype: jnp.dtype) -> float:
     return 5e-7 if jnp.finfo(dtype).bits == 32 else 1e-13
 
 
-def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, rtol: float) -> State:
-    """Solve every input of every array, all at once. Systems that fail come out as NaN."""
-    rows, cols = g.shape[1:]
-    wordline, bitline, driver, sense = wiring.ohms
-    along_wordline, along_bitline = jnp.broadcast_to(wordline, cols - 1), jnp.broadcast_to(bitline, rows - 1)
+class Factors(NamedTuple):
+    """The factorised lines of arrays (arrays, rows, cols), for any number of inputs."""
+
+    wordlines: Line  # (cols, arrays, 1, rows)
+    bitlines: Line  # (rows, arrays, 1, cols)
+    limit: Int[Array, ""]  # of iterations
+
+
+def prepare(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Factors:
+    """What the solvers need to know of the arrays."""
+    floating_w, floating_b = (None, None) if wiring.floating is None else wiring.floating
+    rho_w, rho_b = _segments(wiring.ohms, wiring, *g.shape[1:])
+    g_w, g_b = _along_lines(g)
+    return Factors(
+        factor(g_w, rho_w, forward=True, floating=floating_w),
+        factor(g_b, rho_b, forward=False, floating=floating_b),
+        _iteration_limit(g, wiring, rtol),
+    )
+
+
+def _segments(ohms, wiring, rows, cols):
+    """Ohm from each node of a wordline, and of a bitline, to the next one towards the terminal."""
+    wordline, bitline, driver, sense = ohms
+    along_bitline = jnp.broadcast_to(bitline, rows)
     if wiring.paired:
         along_bitline = along_bitline.at[::2].set(0)
-    floating_w, floating_b = (None, None) if wiring.floating is None else wiring.floating
-    # One axis of the array leads (the lines run along it), then arrays, inputs, the other axis of the array.
-    g_w, g_b = jnp.moveaxis(g, 2, 0)[:, :, None, :], jnp.moveaxis(g, 1, 0)[:, :, None, :]
-    lines_w = factor(g_w, along_wordline, driver, forward=True, floating=floating_w)
-    lines_b = factor(g_b, along_bitline, sense, forward=False, floating=floating_b)
-    injected_w = None if sources.wordline is None else jnp.transpose(sources.wordline, (3, 0, 1, 2))
-    injected_b = None if sources.bitline is None else jnp.transpose(sources.bitline, (2, 0, 1, 3))
+    return jnp.broadcast_to(wordline, cols).at[0].set(driver), along_bitline.at[-1].set(sense)
 
-    def wordlines(b, terminal=None, injected=None):
-        x = _turn(g_b * b)
-        return solve_line(lines_w, x if injected is None else x + injected, terminal)
 
-    def bitlines(w, terminal=None, injected=None):
-        x = _turn(g_w * w)
-        return solve_line(lines_b, x if injected is None else x + injected, terminal)
-
-    def precondition(r):
-        return solve_line(lines_b, r)[0]
-
-    def apply_coupling(p):
-        return g_b * _turn(wordlines(p)[0])
-
-    given = next(source for source in sources if source is not None)
-    batch = jnp.broadcast_shapes((*g.shape[:1], 1), given.shape[:2])
-    b0 = jnp.zeros((g.shape[1], *batch, g.shape[2]), g.dtype)
-    if sources.sense is not None or injected_b is not None:
-        b0 = solve_line(lines_b, b0 if injected_b is None else b0 + injected_b, sources.sense)[0]
-    w0 = wordlines(b0, sources.driver, injected_w)[0]
-    limit = _iteration_limit(g, wiring, rtol)
-    change, residual, iterations = _conjugate_gradients(precondition, apply_coupling, g_b * _turn(w0), rtol, limit)
-
+def run(g: Float[Array, "arrays rows cols"], factors: Factors, sources: Sources, rtol: float) -> State:
+    """Solve every input of every array, all at once. Systems that fail come out as NaN."""
+    sources = _at_lines(sources)
+    b, _, residual, iterations = _solve(g, factors, sources, rtol)
     # One more sweep over the lines: the outputs agree with each other, and the error shrinks once more.
-    w, out = wordlines(b0 + change, sources.driver, injected_w)
-    b, currents = bitlines(w, sources.sense, injected_b)
+    w, out = _wordlines(g, factors, sources, b)
+    b, currents = _bitlines(g, factors, sources, w)
     failed = jnp.where(residual <= rtol, 0, jnp.nan).astype(g.dtype)[:, :, None]
     return State(
         currents + failed,
@@ -96,6 +92,83 @@ def run(g: Float[Array, "arrays rows cols"], wiring: Wiring, sources: Sources, r
         residual,
         iterations,
     )
+
+
+def run_adjoint(g: Float[Array, "arrays rows cols"], factors: Factors, sources: Sources, rtol: float) -> State:
+    """`run` without its last sweep, which gradients can do without."""
+    b, w, residual, iterations = _solve(g, factors, _at_lines(sources), rtol)
+    failed = jnp.where(residual <= rtol, 0, jnp.nan).astype(g.dtype)[:, :, None, None]
+    w, b = jnp.transpose(w, (1, 2, 3, 0)) + failed, jnp.transpose(b, (1, 2, 0, 3)) + failed
+    out_of, into = leaving(g[:, None] * (w - b), sources)
+    return State(jnp.sum(into, 2), jnp.sum(out_of, 3), w, b, residual, iterations)
+
+
+def across(
+    g: Float[Array, "arrays rows cols"], factors: Factors, d: Float[Array, "arrays inputs rows cols"], rtol: float
+) -> tuple[Float[Array, "arrays inputs rows cols"], Int[Array, "arrays inputs"]]:
+    """Voltages across the cells for voltage sources `d` in series with them, nothing else; and the iterations it took."""
+    driven = g[:, None] * d
+    b, w, _, iterations = _solve(g, factors, _at_lines(Sources(wordline=-driven, bitline=driven)), rtol)
+    return jnp.transpose(_turn(w) - b, (1, 2, 0, 3)) + d, iterations
+
+
+def leaving(cell: Float[Array, "..."], sources: Sources) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """A, out of the wordlines and into the bitlines at each node: `cell` currents and injected ones."""
+    out_of = cell if sources.wordline is None else cell - sources.wordline
+    return out_of, cell if sources.bitline is None else cell + sources.bitline
+
+
+def to_ohms(wiring: Wiring, one: tuple, other: tuple) -> Float[Array, "arrays ohms"]:
+    """Sum over the segments of the products of two networks' currents, for each resistance of the wiring.
+
+    Each network is (out of the wordline nodes, into the bitline nodes), A, (arrays, inputs, rows, cols).
+    """
+    rows, cols = one[0].shape[2:]
+    of_wordlines = shared_currents(*(jnp.transpose(pair[0], (3, 0, 1, 2)) for pair in (one, other)), forward=True)
+    of_bitlines = shared_currents(*(jnp.transpose(pair[1], (2, 0, 1, 3)) for pair in (one, other)), forward=False)
+    _, back = jax.vjp(lambda ohms: _segments(ohms, wiring, rows, cols), wiring.ohms)
+    return jax.vmap(lambda *segments: back(segments)[0], 1)(of_wordlines, of_bitlines)
+
+
+def _solve(g, factors, sources, rtol):
+    """b, w, residual and iterations; the fields along their lines."""
+    g_b = _along_lines(g)[1]
+    fields = [x[None] for x in sources[:2] if x is not None] + [x for x in sources[2:] if x is not None]
+    batch = jnp.broadcast_shapes((*g.shape[:1], 1), fields[0].shape[1:3])
+    b0 = jnp.zeros((g.shape[1], *batch, g.shape[2]), g.dtype)
+    known = None
+    if sources.sense is not None:
+        b0 = solve_line(factors.bitlines, b0, sources.sense)[0]
+        known = jnp.sum(g_b * b0 * b0, (0, 3), keepdims=True)
+    w0 = _wordlines(g, factors, sources, b0)[0]
+    f = g_b * _turn(w0)
+    f = f if sources.bitline is None else f + sources.bitline
+    b, w, residual, iterations = _conjugate_gradients(g, factors, f, rtol, known)
+    return b0 + b, w0 + w, residual, iterations
+
+
+def _wordlines(g, factors, sources, b):
+    """Voltages of the wordlines between bitlines of `b` volts, and the currents into their drivers."""
+    x = _turn(_along_lines(g)[1] * b)
+    return solve_line(factors.wordlines, x if sources.wordline is None else x + sources.wordline, sources.driver)
+
+
+def _bitlines(g, factors, sources, w):
+    """Voltages of the bitlines between wordlines of `w` volts, and the currents into their sense ends."""
+    x = _turn(_along_lines(g)[0] * w)
+    return solve_line(factors.bitlines, x if sources.bitline is None else x + sources.bitline, sources.sense)
+
+
+def _at_lines(sources):
+    """Injected currents as the lines take them."""
+    wordline = None if sources.wordline is None else jnp.transpose(sources.wordline, (3, 0, 1, 2))
+    bitline = None if sources.bitline is None else jnp.transpose(sources.bitline, (2, 0, 1, 3))
+    return sources._replace(wordline=wordline, bitline=bitline)
+
+
+def _along_lines(g):
+    """g with one axis of the array leading (the lines run along it), then arrays, inputs, the other axis of the array."""
+    return jnp.moveaxis(g, 2, 0)[:, :, None, :], jnp.moveaxis(g, 1, 0)[:, :, None, :]
 
 
 def largest(f: Float[Array, "one arrays inputs other"]) -> Float[Array, "1 arrays inputs 1"]:
@@ -120,38 +193,46 @@ def _iteration_limit(g, wiring, rtol):
     return 20 + 4 * jnp.minimum(needed, 25_000).astype(jnp.int32)
 
 
-def _conjugate_gradients(precondition, apply_coupling, f, rtol, limit):
-    """Solve (P - C) x = f, P the preconditioner's matrix, for each system of the axes 1 and 2.
+def _conjugate_gradients(g, factors, f, rtol, known):
+    """Solve (P - C) b = f, P the matrix of the bitlines and C their coupling, for each system of the axes 1 and 2.
 
-    Each system stops by itself: once its residual is down by `rtol`, its step length is zero.
+    Each system stops by itself: once its residual is down by `rtol` its step length is zero. `known` is the square of a part
+    of the solution that is not in b, in the norm of the residual. Returns b, the wordline voltages W D b, the relative
+    residual and the iterations.
     """
+    g_b = _along_lines(g)[1]
     scale = largest(f)
     scale = jnp.where(scale > 0, scale, 1)
     f = f / scale
+
+    def precondition(r):
+        return solve_line(factors.bitlines, r)[0]
 
     def dot(a, b):
         return jnp.sum(a * b, (0, 3), keepdims=True)
 
     r = f
     p = precondition(r)
-    rz = first = dot(r, p)
+    rz = dot(r, p)
+    whole = rz if known is None else rz + known / scale**2
 
     def active(state):
         # A NaN counts as done, and is reported.
-        return (state[4] > rtol**2 * first) & (state[5] < limit)
+        return (state[5] > rtol**2 * whole) & (state[6] < factors.limit)
 
     def step(state):
-        x, r, p, tp, rz, iterations = state
+        x, xw, r, p, tp, rz, iterations = state
         going = active(state)
-        ap = tp - apply_coupling(p)
+        w = solve_line(factors.wordlines, _turn(g_b * p))[0]
+        ap = tp - g_b * _turn(w)
         length = jnp.where(going, rz / jnp.where(going, dot(p, ap), 1), 0)
-        x, r = x + length * p, r - length * ap
+        x, xw, r = x + length * p, xw + length * w, r - length * ap
         z = precondition(r)
         new = jnp.maximum(dot(r, z), 0)  # where all that is left is rounding, even its sign is
         turn = jnp.where(going, new / jnp.where(going, rz, 1), 0)
-        return x, r, z + turn * p, r + turn * tp, new, iterations + going
+        return x, xw, r, z + turn * p, r + turn * tp, new, iterations + going
 
-    start = (jnp.zeros_like(f), r, p, r, rz, jnp.zeros(rz.shape, jnp.int32))
-    x, _, _, _, rz, iterations = lax.while_loop(lambda state: jnp.any(active(state)), step, start)
-    residual = jnp.sqrt(rz / jnp.where(first > 0, first, 1))
-    return x * scale, residual[0, :, :, 0], iterations[0, :, :, 0]
+    start = (jnp.zeros_like(f), jnp.zeros_like(_turn(f)), r, p, r, rz, jnp.zeros(rz.shape, jnp.int32))
+    x, xw, _, _, _, rz, iterations = lax.while_loop(lambda state: jnp.any(active(state)), step, start)
+    residual = jnp.sqrt(rz / jnp.where(whole > 0, whole, 1))
+    return x * scale, xw * scale, residual[0, :, :, 0], iterations[0, :, :, 0]

@@ -86,7 +86,7 @@ def pick_able(solver: str, needed: set[str]) -> str:
     """
     if not needed:
         return solver
-    candidates = [exact.preferred(), *exact.RUNS] if solver == "auto" else [solver]
+    candidates = [exact.preferred(), *exact.METHODS] if solver == "auto" else [solver]
     able = [name for name in candidates if needed <= SOLVERS[name].knows]
     if able:
         return able[0]

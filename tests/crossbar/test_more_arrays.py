@@ -31,7 +31,7 @@ def assert_close(found, reference, tolerance):
 
 
 @pytest.mark.parametrize("solver", EXACT)
-@pytest.mark.parametrize("rows, cols", [(1, 1), (7, 12)])
+@pytest.mark.parametrize("rows, cols", [pytest.param(1, 1, marks=pytest.mark.slow), (7, 12)])
 def test_interleaved_pairs_match_the_sparse_solution(rows, cols, solver):
     g, v = pairs(rows, cols, 3)
     doubled = np.stack([v, -v], 2).reshape(3, -1)
@@ -87,7 +87,9 @@ BIASES = {
 }
 
 
-@pytest.mark.parametrize("name", BIASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("bitlines float", "ground", "half"))) for name in BIASES]
+)
 def test_biased_and_floating_lines_match_the_sparse_solution(name):
     g, _ = nodal.example(6, 5, 1)
     bias = BIASES[name]

@@ -139,7 +139,7 @@ def test_selectors_darken_half_selected_cells():
     "kind, wires",
     [
         ("sinh", FAR),
-        ("selector", dataclasses.replace(SOME, access=1e3)),
+        pytest.param("selector", dataclasses.replace(SOME, access=1e3), marks=pytest.mark.slow),
         pytest.param("polynomial", SOME, marks=pytest.mark.slow),
         pytest.param("sinh", Wires(), marks=pytest.mark.slow),
     ],

@@ -86,7 +86,7 @@ def test_wires_can_be_mapped_and_may_be_a_traced_zero():
 def test_pieces_of_a_batch_add_up(monkeypatch, cells):
     monkeypatch.setitem(chunks._CELLS_AT_ONCE, "cpu", cells)
     g, v = draw(3, 6, 5), draw(3, 4, 6)
-    sums, kept = chunks.in_chunks(lambda g, v: (jnp.einsum("aij,abi->aj", g, v), (v @ g, v)), g, v)
+    sums, kept = chunks.in_chunks(lambda g: lambda v: (jnp.einsum("aij,abi->aj", g, v), (v @ g, v)), (g,), v)
     np.testing.assert_allclose(kept[0], v @ g, rtol=1e-5)
     np.testing.assert_array_equal(kept[1], v)
     np.testing.assert_allclose(sums, np.sum(v @ g, 1), rtol=1e-5)
