@@ -34,7 +34,7 @@ def codesign(options: "Codesign") -> None:
     Raises:
       UserError: wrong input, before anything is written.
     """
-    xla.avoid_wrong_sums()
+    xla.choose_flags()
     xla.keep_compiled()
     console = Console()
     check_number("--energy-budget", options.energy_budget, 1e-6, 1.0)
@@ -109,7 +109,7 @@ def evaluate(options: "Evaluate") -> None:
     Raises:
       UserError: not a finished run, or wrong numbers.
     """
-    xla.avoid_wrong_sums()
+    xla.choose_flags()
     xla.keep_compiled()
     console = Console()
     for name in (CONFIG, RESULT, CHECKPOINT):

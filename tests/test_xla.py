@@ -50,3 +50,14 @@ def test_each_kind_of_processor_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(xla.platform, "processor", lambda: "another one")
     assert here.parent == xla.cache_folder().parent == tmp_path / "imcjax"
     assert here != xla.cache_folder()
+
+
+def test_flags_of_the_user_stay(monkeypatch):
+    monkeypatch.setattr(xla.jax, "__version__", "0.10.1")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=true --xla_dump_to=x")
+    xla.choose_flags()
+    flags = os.environ["XLA_FLAGS"].split()
+    assert flags == ["--xla_cpu_use_fusion_emitters=true", "--xla_dump_to=x", "--xla_cpu_experimental_ynn_fusion_type=-reduce"]
+    monkeypatch.setattr(xla.jax, "__version__", "0.12.0")
+    xla.choose_flags()
+    assert os.environ["XLA_FLAGS"].split() == flags
