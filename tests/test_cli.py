@@ -225,7 +225,7 @@ def result(run):
     return json.loads((run[0] / "result.json").read_text())
 
 
-def test_result_holds_what_the_issue_lists(result):
+def test_result_holds_every_figure(result):
     for spread in (result["accuracy"]["uniform_baseline"], result["accuracy"]["chips"]):
         assert 0.5 < spread["q01"] <= spread["mean"] <= 1  # a network, not a guess
         assert spread["std"] >= 0

@@ -33,6 +33,8 @@ from imcjax.crossbar.wires import Wiring
 
 
 _STEPS = 60
+_INNER = 400
+"""Iterations inside a step: what a rough solution needs, unless slopes are so steep that no step from here is worth more."""
 
 
 def solve(
@@ -95,7 +97,9 @@ def _newton(g, wiring, sources, cell, access, rtol, method: Method) -> tuple[Sta
         behind = 1 + access * slope
         # Each input becomes an array of its own.
         linear = (slope / behind).reshape(-1, *g.shape[1:])
-        change, inner = method.across(linear, method.prepare(linear, wiring, rough), _apart(d), rough)
+        prepared = method.prepare(linear, wiring, rough)
+        prepared = prepared._replace(limit=jnp.minimum(prepared.limit, _INNER))
+        change, inner = method.across(linear, prepared, _apart(d), rough)
         u = u + jnp.clip(change.reshape(u.shape) / behind, -limit, limit)
         c, slope = current_and_slope(cell, cells, u)
         d = missing(u, c)

@@ -22,7 +22,7 @@ def test_it_measures_and_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "klujax", lambda case: [])
     out = tmp_path / "new" / "result.json"
     options = benchmark.Options(
-        out, sizes=(8,), rounds=1, first_call_size=0, arrays=0, backward=False, ngspice="no such program"
+        out, sizes=(8,), rounds=1, first_call_size=0, arrays=0, backward=False, nonlinear=False, ngspice="no such program"
     )
     result = benchmark.main(options)
     benchmark.save(result, out)
@@ -37,6 +37,13 @@ def test_it_measures_and_writes(tmp_path, monkeypatch):
     assert {one["peer"].split()[0] for one in result["ratios"]} >= {"splu"}
     assert "| one input, one array | schur_pcg | splu |" in out.with_suffix(".md").read_text()
     assert out.with_suffix(".png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_nonlinear_cells_are_timed_beside_linear_ones():
+    rows = benchmark._nonlinear(case(8), rounds=1)
+    assert [one["work"] for one in rows] == ["1 input", "16 inputs"]
+    assert all(one["ratio"] == one["nonlinear_s"] / one["linear_s"] > 1 for one in rows)
 
 
 def test_figures_from_rows():

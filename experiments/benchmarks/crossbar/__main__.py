@@ -43,6 +43,8 @@ class Options:
     """Largest size that ngspice gets: its time grows faster than size^4."""
     backward: bool = True
     """Whether to time gradients."""
+    nonlinear: bool = True
+    """Whether to time nonlinear cells."""
     first_call_size: int = 128
     """Size at which first calls are timed; 0 for not at all."""
     arrays: int = 64
@@ -59,13 +61,15 @@ def main(options: Options) -> dict[str, Any]:
     """Run everything that the options ask for."""
     result: dict[str, Any] = {"threads": timing.use_threads(options.threads), "device": throughput.device()}
     result |= {"machine": _machine(), "versions": _versions(), "options": _plain(options)}
-    result |= {"rows": [], "backward": [], "first_call": [], "throughput": [], "skipped": []}
+    result |= {"rows": [], "backward": [], "nonlinear": [], "first_call": [], "throughput": [], "skipped": []}
     for size in sorted(options.sizes):
         print(f"size {size}", flush=True)
         work = case(size)
         result["rows"] += _rows(work, options, result)
         if options.backward:
             result["backward"] += _backward(work, options.rounds)
+        if options.nonlinear:
+            result["nonlinear"] += _nonlinear(work, options.rounds)
     for name in (*first_call.SOLVERS, *first_call.GRADIENTS) if options.first_call_size else ():
         print(f"first call: {name}", flush=True)
         measured = first_call.measure(name, options.first_call_size)
@@ -145,8 +149,6 @@ def _backward(work: Case, rounds: int) -> list[dict[str, Any]]:
     for name, (forward, both) in pairs.items():
         forward()
         errors[name] = max(map(ours.off, jax.tree.leaves(both()[1]), jax.tree.leaves(exact[name])))
-    times = timing.take_turns({f"{name}|{k}": job for name, pair in pairs.items() for k, job in enumerate(pair)}, rounds)
-    least = {name: (times[f"{name}|0"]["min_s"], times[f"{name}|1"]["min_s"]) for name in pairs}
     return [
         {
             "size": len(work.g),
@@ -156,8 +158,25 @@ def _backward(work: Case, rounds: int) -> list[dict[str, Any]]:
             "ratio": both / forward - 1,
             "error": errors[name],
         }
-        for name, (forward, both) in least.items()
+        for name, (forward, both) in _least(pairs, rounds).items()
     ]
+
+
+def _nonlinear(work: Case, rounds: int) -> list[dict[str, Any]]:
+    pairs = ours.nonlinear(work)
+    for pair in pairs.values():
+        for job in pair:
+            job()
+    return [
+        {"size": len(work.g), "work": name, "linear_s": linear, "nonlinear_s": nonlinear, "ratio": nonlinear / linear}
+        for name, (linear, nonlinear) in _least(pairs, rounds).items()
+    ]
+
+
+def _least(pairs: dict[str, tuple], rounds: int) -> dict[str, tuple[float, float]]:
+    """The least times of both jobs of each pair, s."""
+    times = timing.take_turns({f"{name}|{k}": job for name, pair in pairs.items() for k, job in enumerate(pair)}, rounds)
+    return {name: (times[f"{name}|0"]["min_s"], times[f"{name}|1"]["min_s"]) for name in pairs}
 
 
 def _throughput(options: Options) -> list[dict[str, Any]]:

@@ -77,3 +77,19 @@ def gradients(case: Case, dtype: type = np.float32) -> dict[str, tuple]:
         "port_merge, 64 inputs": pair(loss("port_merge"), v),
         "gate ladder, 64 inputs": pair(loss("auto", "gate_input"), gates),
     }
+
+
+def nonlinear(case: Case) -> dict[str, tuple]:
+    """(linear cells, sinh cells with v0 = 0.1 V) by name, for one or several inputs of an array, at the same tolerance."""
+    g, v = jnp.asarray(case.g, jnp.float32), jnp.asarray(case.v, jnp.float32)
+
+    def pair(inputs):
+        both = (jax.jit(partial(solved, cell=cell)) for cell in (None, crossbar.cells.Sinh(0.1)))
+        return tuple(partial(function, g, v[:inputs]) for function in both)
+
+    return {"1 input": pair(1), "16 inputs": pair(16)}
+
+
+def solved(g, v, cell):
+    """Currents by `schur_pcg`, input by input also where a transfer matrix would pay."""
+    return crossbar.solve(g, v, WIRES, solver="schur_pcg", cell=cell).currents

@@ -20,6 +20,7 @@ PAIRS = (
     (FURTHER, "imcjax matrix held", "klujax factors held", None, None),
 )
 BACKWARD_LIMITS = {"schur_pcg": 1.0, "port_merge": 2.5, "gate ladder": 2.5}
+NONLINEAR_LIMIT = 4.0
 FIGURES_AT = 128
 FIRST_CALL_S = (5.0, 2.0)
 

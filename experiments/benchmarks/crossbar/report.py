@@ -51,6 +51,17 @@ def tables(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
             ],
         ),
         (
+            f"Nonlinear cells (sinh, v0 = 0.1 V) over linear ones, schur_pcg (aim: {ratios.NONLINEAR_LIMIT:.0f})",
+            ["size", "work", "linear", "nonlinear", "ratio"],
+            [
+                [
+                    str(one["size"]), one["work"], _seconds(one["linear_s"]), _seconds(one["nonlinear_s"]),
+                    f"{one['ratio']:.2f}",
+                ]
+                for one in result["nonlinear"]
+            ],
+        ),
+        (
             f"First call, 64 inputs (aim: {ratios.FIRST_CALL_S[0]:.0f} s, stretch {ratios.FIRST_CALL_S[1]:.0f} s at 128)",
             ["size", "solver", "fresh process", "programs kept", "second call"],
             [
