@@ -35,7 +35,8 @@ class Hardware:
       dac: wordline drivers.
       device: the memory cell (`imcjax.devices`).
       wires: resistances of the array's wires; None: no wires, currents are exact sums.
-      solver: how wires are accounted for (static): "auto" is exact, "pade" the fast approximation, "ideal" ignores them.
+      solver: how wires are accounted for (static): "auto" is exact, "pade" the fast approximation, "ideal" leaves out
+        all but the access resistance of the cells.
       adc: column converters.
       technology: node, supply, timing: what the costs depend on.
     """

@@ -88,7 +88,7 @@ def in_pieces(g: jax.Array, hardware: Hardware) -> jax.Array:
     """`through_wires`, a fixed number of arrays in each call: one program for all layers and designs on arrays of one size."""
     if hardware.wires is None:
         return g
-    hardware = hardware.replace(solver=pick_repeated(hardware.solver, *g.shape[-2:]))
+    hardware = hardware.replace(solver=pick_repeated(hardware.solver, hardware.wires, *g.shape[-2:]))
     arrays = g.reshape(-1, *g.shape[-2:])
     count = len(arrays)
     pieces = -(-count // ARRAYS)

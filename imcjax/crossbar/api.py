@@ -15,7 +15,7 @@ from imcjax.crossbar import gate_input, nonlinear
 from imcjax.crossbar.batching import Batch, batch_of
 from imcjax.crossbar.bias import Bias
 from imcjax.crossbar.cells import Cell, check_cell
-from imcjax.crossbar.checks import check_circuit
+from imcjax.crossbar.checks import check_array, check_circuit
 from imcjax.crossbar.schur_pcg import Sources, default_rtol
 from imcjax.crossbar.solution import Solution
 from imcjax.crossbar.solvers import (
@@ -55,7 +55,8 @@ def currents(
         and g[..., 1, i, j] meet at one node of the bitline: what differs between the two is all that flows on.
       solver: a name in `imcjax.crossbar.SOLVERS`, or `auto`: exact, the fastest for these shapes. `gate_input` has one direct
         method, `auto`.
-      rtol: relative tolerance of iterative solvers, for each input by itself; by default what the precision allows.
+      rtol: relative tolerance of iterative solvers, for each input by itself, or, where it is faster to make the matrix, for
+        each of its rows or columns; by default what the precision allows.
       cell: how the current of a cell depends on its voltage, a record of `imcjax.crossbar.cells`; None: i = g u. With a record,
         `solver` is `auto`, `schur_pcg` or `dense_cg`, no line floats, and `solve` counts the iterations of all steps of
         Newton's method.
@@ -115,15 +116,19 @@ def transfer_matrix(
       rtol: as for `currents`.
 
     Returns:
-      (..., rows, cols) S in siemens; for ideal wires the conductances, or their differences. Differentiable as `currents`.
+      (..., rows, cols) S in siemens; for ideal wires the conductances of cells with their access resistance, or the differences
+      of pairs. Differentiable as `currents`.
 
     Raises:
       UserError: as for `currents`.
     """
     if topology == "gate_input":
         raise UserError("Topology 'gate_input' has no transfer matrix, its inputs switch cells; use `currents`.")
-    g, _, settings = _prepare(g, None, wires, topology, solver, rtol)
-    return _transfer_matrix(g, wires, **settings)
+    check_solver(solver)
+    g = check_array(g, wires, topology)
+    needed = {name for name, wanted in (("both_ends", wires.both_ends), ("interleaved", topology == "interleaved")) if wanted}
+    settings = {"solver": pick_able(solver, needed), "rtol": _checked_rtol(rtol, g.dtype)}
+    return _transfer_matrix(g, wires, topology=topology, **settings)
 
 
 @partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
@@ -160,7 +165,11 @@ def _solved(g, bias, wires, cell, topology, solver, rtol) -> tuple[Batch, Soluti
         batch = batch_of(g.shape[:-2], bias.wordline_v.shape[:-1])
         return batch, gate_input.solve(batch.join_g(g), batch.join_v(bias.wordline_v), wires.vector(g.dtype))
     g = _whole(bare if cell is not None else g, topology)
-    v = bias.wordline_v
+    v, bitline_v = bias.wordline_v, bias.bitline_v
+    if bias.floating_wordlines is not None:
+        v = jnp.where(bias.floating_wordlines, 0, v)
+    if bias.floating_bitlines is not None and bitline_v is not None:
+        bitline_v = jnp.where(bias.floating_bitlines, 0, bitline_v)
     if topology == "interleaved":
         v = jnp.stack([v, -v], -1).reshape(*v.shape[:-1], -1)
     floating = bias.floating_wordlines, bias.floating_bitlines
@@ -175,7 +184,7 @@ def _solved(g, bias, wires, cell, topology, solver, rtol) -> tuple[Batch, Soluti
             for which, size in zip(floating, g.shape[-2:], strict=True)
         )
     wiring = Wiring(wires.vector(g.dtype), None if floating == (None, None) else floating, topology == "interleaved")
-    sources = Sources(batch.join_v(v), None if bias.bitline_v is None else batch.join_v(bias.bitline_v))
+    sources = Sources(batch.join_v(v), None if bitline_v is None else batch.join_v(bitline_v))
     g = batch.join_g(g)
     if cell is not None:
         access = jnp.asarray(wires.access, g.dtype)
@@ -212,18 +221,24 @@ def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: flo
     needed = {
         "both_ends": wires.both_ends,
         "interleaved": topology == "interleaved",
-        "bitline_v": bias is not None and bias.bitline_v is not None,
-        "floating": bias is not None and any(x is not None for x in bias[2:]),
+        "bitline_v": bias.bitline_v is not None,
+        "floating": any(x is not None for x in bias[2:]),
         "nonlinear": cell is not None,
     }
+    if needed["floating"] and needed["nonlinear"]:
+        raise UserError("Lines float and cells are nonlinear, which is not known together; hold the lines, or leave cell None.")
     solver = pick_able(solver, {name for name, wanted in needed.items() if wanted})
+    return g, bias, {"topology": topology, "solver": solver, "rtol": _checked_rtol(rtol, g.dtype)}
+
+
+def _checked_rtol(rtol: Any, dtype: Any) -> float:
     if rtol is None:
-        rtol = default_rtol(g.dtype)
-    elif isinstance(rtol, jax.core.Tracer):
+        return default_rtol(dtype)
+    if isinstance(rtol, jax.core.Tracer):
         raise UserError("rtol is traced; give a plain number, it decides which program is compiled.")
-    elif not 0 < float(rtol) < 1:
+    if not isinstance(rtol, int | float | np.number) or not 0 < float(rtol) < 1:
         raise UserError(f"rtol is {rtol!r}; give a number between 0 and 1.")
-    return g, bias, {"topology": topology, "solver": solver, "rtol": float(rtol)}
+    return float(rtol)
 
 
 def _all_volts(bias, topology):

@@ -13,6 +13,7 @@ Holding the other lines at fractions of the read voltage limits what flows there
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
@@ -20,7 +21,10 @@ from imcjax.errors import UserError, concrete, nearest
 
 
 class Bias(NamedTuple):
-    """What the lines of an array are held at; leading axes broadcast. Give it to `currents` or `solve` in place of inputs."""
+    """What the lines of an array are held at; leading axes broadcast. Give it to `currents` or `solve` in place of inputs.
+
+    Differentiate with respect to `wordline_v` and `bitline_v`; which lines float are no numbers.
+    """
 
     wordline_v: Float[ArrayLike, "*#batch rows"]
     """V, at the drivers."""
@@ -55,17 +59,27 @@ def select(
       scheme: `ground`, `half`, `third` or `float`: see the table above.
 
     Returns:
-      The voltages (..., rows) and (..., cols), and for `float` which lines float.
+      The voltages (..., rows) and (..., cols), and for `float` which lines float. NaN for a traced cell outside the array.
 
     Raises:
-      UserError: an unknown scheme, or a cell outside the array.
+      UserError: an unknown scheme, a cell outside the array, or batches that do not broadcast.
     """
     if scheme not in SCHEMES:
         raise UserError(f"scheme {scheme!r} does not exist{nearest(str(scheme), list(SCHEMES))}.")
     for name, at, size in (("row", row, rows), ("col", col, cols)):
         _check_inside(name, at, size)
+    shapes = [jnp.shape(x) for x in (row, col, volts)]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise UserError(
+            f"row, col and volts have shapes {', '.join(map(str, shapes))}, which do not broadcast; for all pairs of some rows "
+            "and columns give row[:, None] and col."
+        ) from None
     row, col, volts = jnp.broadcast_arrays(*(jnp.asarray(x)[..., None] for x in (row, col, volts)))
-    other_row, other_col = jnp.arange(rows) != row, jnp.arange(cols) != col
+    inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
+    volts = jnp.where(inside, volts, jnp.nan)
+    other_row, other_col = (jnp.arange(rows) != row) & inside, (jnp.arange(cols) != col) & inside
     parts = SCHEMES[scheme]
     if parts is None:
         return Bias(jnp.where(other_row, 0, volts), jnp.where(other_col, 0, 0 * volts), other_row, other_col)
@@ -74,5 +88,5 @@ def select(
 
 def _check_inside(name: str, at: Any, size: int) -> None:
     known = concrete(at)
-    if known is not None and (known.dtype.kind not in "iu" or known.min() < 0 or known.max() >= size):
+    if known is not None and (known.dtype.kind not in "iu" or not known.size or known.min() < 0 or known.max() >= size):
         raise UserError(f"{name} is {at!r}; give whole numbers from 0 to {size - 1}.")

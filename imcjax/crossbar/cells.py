@@ -67,7 +67,7 @@ class Polynomial:
 
     def current(self, g: Float[Array, "..."], u: Float[Array, "..."]) -> Float[Array, "..."]:
         """As for `Sinh`."""
-        coefficients = jnp.asarray(self.coefficients, u.dtype)
+        coefficients = jnp.asarray(self.coefficients, jnp.result_type(u))
         return g * (u * (1 + u * jnp.polyval(coefficients[::-1], u)))
 
     def step(self) -> Any:

@@ -48,6 +48,7 @@ class Lines(NamedTuple):
 def prepare(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Lines:
     """What `run` needs to know of the arrays. No line may float."""
     lines = Lines(*matrices(wiring, *g.shape[1:]), jnp.zeros((), jnp.int32))
+    g = jnp.where(jnp.isfinite(g), g, 0)  # a bad array is its own business
     return lines._replace(limit=_iteration_limit(jnp.max(lines.drop(_rows_first(g))), rtol))
 
 
@@ -64,11 +65,11 @@ def run(g: Float[Array, "arrays rows cols"], lines: Lines, sources: Sources, rto
 
     root = jnp.sqrt(conductance)
     u0 = driven - sensed + lines.along_wordlines(injected_w) - lines.along_bitlines(injected_b)
-    s, residual, iterations = _conjugate_gradients(root, lines, u0, rtol)
+    s, failed, residual, iterations = _conjugate_gradients(root, lines, u0, rtol)
 
     cell = root * s
     into_w, into_b = injected_w - cell, injected_b + cell
-    failed = jnp.where(residual <= rtol, 0, jnp.nan).astype(g.dtype)[:, :, None]
+    failed = failed[..., None]
     return State(
         jnp.sum(into_b, 0) + failed,
         failed - jnp.moveaxis(jnp.sum(into_w, 3), 0, 2),
@@ -84,7 +85,7 @@ def across(
 ) -> tuple[Float[Array, "arrays inputs rows cols"], Int[Array, "arrays inputs"]]:
     """Voltages across the cells for voltage sources `d` in series with them, nothing else; and the iterations it took."""
     root, d = jnp.sqrt(_rows_first(g)), jnp.moveaxis(d, 2, 0)
-    s, _, iterations = _conjugate_gradients(root, lines, d, rtol)
+    s, _, _, iterations = _conjugate_gradients(root, lines, d, rtol)
     return jnp.moveaxis(d - lines.drop(root * s), 0, 2), iterations
 
 
@@ -109,7 +110,10 @@ def _iteration_limit(x, rtol):
 
 
 def _conjugate_gradients(root, lines, u0, rtol):
-    """s for each system of the axes 1 and 2, to |residual| <= rtol |s|. Each system stops by itself."""
+    """s for each system of the axes 1 and 2, to |residual| <= rtol |s|, and 0 or NaN for one that failed.
+
+    Each system stops by itself.
+    """
     f = root * u0
     scale = largest(f)
     scale = jnp.where(scale > 0, scale, 1)
@@ -135,6 +139,7 @@ def _conjugate_gradients(root, lines, u0, rtol):
     ff = dot(f, f)
     start = (jnp.zeros_like(f), f, f, ff, jnp.zeros_like(ff), jnp.zeros(ff.shape, jnp.int32))
     s, r, _, rr, ss, iterations = lax.while_loop(lambda state: jnp.any(active(state)), step, start)
+    failed = jnp.where(rr <= rtol**2 * ss, 0, jnp.nan).astype(f.dtype)
     residual = jnp.sqrt(rr / jnp.where(ss > 0, ss, 1))
     # The error is r divided by an eigenvalue, which is at least 1: with half of r added, it is at most half of r.
-    return (s + 0.5 * r) * scale, residual[0, :, :, 0], iterations[0, :, :, 0]
+    return (s + 0.5 * r) * scale, failed[0, :, :, 0], residual[0, :, :, 0], iterations[0, :, :, 0]

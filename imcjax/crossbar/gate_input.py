@@ -37,9 +37,10 @@ from imcjax.crossbar.solution import Solution
 
 
 def read_voltage(v: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
-    """The one voltage, V, that the inputs of a `gate_input` array switch: the value farthest from 0."""
+    """The one voltage, V, that the inputs of a `gate_input` array switch; NaN where there are several."""
     high, low = jnp.max(v, -1), jnp.min(v, -1)
-    return jnp.where(high >= -low, high, low)
+    read = jnp.where(high >= -low, high, low)
+    return jnp.where(jnp.all((v == 0) | (v == read[..., None]), -1), read, jnp.nan)
 
 
 def currents(

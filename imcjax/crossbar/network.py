@@ -55,7 +55,7 @@ _network: Any = jax.custom_vjp(_solve, nondiff_argnums=(4, 5))
 
 
 def _forward(g, wiring, prepared, sources, rtol, method):
-    given = jax.tree.map(lambda primal: primal.value, (g, wiring, prepared, sources), is_leaf=lambda x: hasattr(x, "perturbed"))
+    given = plain((g, wiring, prepared, sources))
     state = _network(*given, rtol, method)
     return state, (*given, state.wordline_v, state.bitline_v)
 
@@ -74,6 +74,11 @@ def _backward(rtol, method, saved, cotangent):
 
 
 _network.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def plain(primals: Any) -> Any:
+    """The values that a forward rule with symbolic zeros is given."""
+    return jax.tree.map(lambda primal: primal.value, primals, is_leaf=lambda x: hasattr(x, "perturbed"))
 
 
 def adjoint_sources(cotangent: State) -> Sources | None:

@@ -26,7 +26,7 @@ from imcjax.crossbar.cells import Cell, current_and_slope
 from imcjax.crossbar.chunks import in_chunks
 from imcjax.crossbar.exact import METHODS, as_solution
 from imcjax.crossbar.line_matrix import matrices
-from imcjax.crossbar.network import Method, adjoint_sources, network
+from imcjax.crossbar.network import Method, adjoint_sources, network, plain
 from imcjax.crossbar.schur_pcg import Sources, State, leaving
 from imcjax.crossbar.solution import Solution
 from imcjax.crossbar.wires import Wiring
@@ -53,6 +53,7 @@ def solve(
     """
     cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, g.dtype), cell)
     assert sources.driver is not None
+    assert wiring.floating is None
     if sources.sense is None:
         sources = sources._replace(sense=jnp.zeros((*sources.driver.shape[:-1], g.shape[2]), g.dtype))
 
@@ -128,18 +129,18 @@ _solve: Any = jax.custom_vjp(_newton, nondiff_argnums=(5, 6))
 
 
 def _forward(g, wiring, sources, cell, access, rtol, method):
-    given = g, wiring, sources, cell, access
-    given = jax.tree.map(lambda primal: primal.value, given, is_leaf=lambda x: hasattr(x, "perturbed"))
+    given = plain((g, wiring, sources, cell, access))
     state, u = _solve(*given, rtol, method)
-    return (state, u), (*given, state.wordline_v - state.bitline_v, u)
+    between_lines = state.wordline_v - state.bitline_v
+    return (state, u), (*given, between_lines, u + 0 * between_lines)  # NaN with them
 
 
 def _backward(rtol, method, saved, cotangent):
-    g, wiring, sources, cell, access, across, u = saved
+    g, wiring, sources, cell, access, between_lines, u = saved
     driven = adjoint_sources(cotangent[0])
     if driven is None:
         return (None,) * 5
-    u = _voltage_of_cells(u, across, g, cell, access)
+    u = _voltage_of_cells(u, between_lines, g, cell, access)
     c, slope = current_and_slope(cell, g[:, None], u)
     behind = 1 + access * slope
     run = network(_apart(slope / behind)[:, 0], wiring, rtol, method._replace(run=method.run_adjoint))
@@ -158,16 +159,16 @@ _solve.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 @jax.custom_jvp
-def _voltage_of_cells(u, across, g, cell, access):
-    """The known solution u of u + a c(u) = `across` as a function of all that is in it, for derivatives of the gradient."""
+def _voltage_of_cells(u, between_lines, g, cell, access):
+    """The known solution u of u + a c(u) = `between_lines`, as a function of all that is in it."""
     return u
 
 
 @_voltage_of_cells.defjvp
 def _tangent_of_voltage(primals, tangents):
-    known, across, g, cell, access = primals
-    _, across_dot, g_dot, cell_dot, access_dot = tangents
-    u = _voltage_of_cells(known, across, g, cell, access)
+    known, between_lines, g, cell, access = primals
+    _, between_lines_dot, g_dot, cell_dot, access_dot = tangents
+    u = _voltage_of_cells(known, between_lines, g, cell, access)
     c, slope = current_and_slope(cell, g[:, None], u)
     _, c_dot = jax.jvp(lambda g, cell: cell.current(g[:, None], u), (g, cell), (g_dot, cell_dot))
-    return u, (across_dot - access_dot * c - access * c_dot) / (1 + access * slope)
+    return u, (between_lines_dot - access_dot * c - access * c_dot) / (1 + access * slope)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from imcjax.crossbar.lines import Line, factor, shared_currents, solve_line
 from imcjax.crossbar.wires import Wiring
@@ -38,7 +38,7 @@ class State(NamedTuple):
     source_currents: Float[Array, "arrays inputs rows"]  # A, out of the drivers into the wordlines
     wordline_v: Float[Array, "arrays inputs rows cols"]  # V
     bitline_v: Float[Array, "arrays inputs rows cols"]  # V
-    residual: Float[Array, "arrays inputs"]  # relative, in the norm of the preconditioner
+    residual: Float[Array, "arrays inputs"]  # relative, in the norm in which the method stops
     iterations: Int[Array, "arrays inputs"]
 
 
@@ -53,6 +53,7 @@ class Factors(NamedTuple):
     wordlines: Line  # (cols, arrays, 1, rows)
     bitlines: Line  # (rows, arrays, 1, cols)
     limit: Int[Array, ""]  # of iterations
+    floating: tuple[Bool[Array, "arrays 1 rows"], Bool[Array, "arrays 1 cols"]] | None
 
 
 def prepare(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) -> Factors:
@@ -64,6 +65,7 @@ def prepare(g: Float[Array, "arrays rows cols"], wiring: Wiring, rtol: float) ->
         factor(g_w, rho_w, forward=True, floating=floating_w),
         factor(g_b, rho_b, forward=False, floating=floating_b),
         _iteration_limit(g, wiring, rtol),
+        wiring.floating,
     )
 
 
@@ -79,11 +81,14 @@ def _segments(ohms, wiring, rows, cols):
 def run(g: Float[Array, "arrays rows cols"], factors: Factors, sources: Sources, rtol: float) -> State:
     """Solve every input of every array, all at once. Systems that fail come out as NaN."""
     sources = _at_lines(sources)
-    b, _, residual, iterations = _solve(g, factors, sources, rtol)
+    b, _, failed, residual, iterations = _solve(g, factors, sources, rtol)
     # One more sweep over the lines: the outputs agree with each other, and the error shrinks once more.
     w, out = _wordlines(g, factors, sources, b)
     b, currents = _bitlines(g, factors, sources, w)
-    failed = jnp.where(residual <= rtol, 0, jnp.nan).astype(g.dtype)[:, :, None]
+    if factors.floating is not None:
+        w, b, out, currents, lost = _balanced(g, factors, sources, w, b)
+        failed += lost
+    failed = failed[..., None]
     return State(
         currents + failed,
         failed - out,
@@ -96,8 +101,12 @@ def run(g: Float[Array, "arrays rows cols"], factors: Factors, sources: Sources,
 
 def run_adjoint(g: Float[Array, "arrays rows cols"], factors: Factors, sources: Sources, rtol: float) -> State:
     """`run` without its last sweep, which gradients can do without."""
-    b, w, residual, iterations = _solve(g, factors, _at_lines(sources), rtol)
-    failed = jnp.where(residual <= rtol, 0, jnp.nan).astype(g.dtype)[:, :, None, None]
+    at_lines = _at_lines(sources)
+    b, w, failed, residual, iterations = _solve(g, factors, at_lines, rtol)
+    if factors.floating is not None:
+        w, b, _, _, lost = _balanced(g, factors, at_lines, w, b)
+        failed += lost
+    failed = failed[..., None, None]
     w, b = jnp.transpose(w, (1, 2, 3, 0)) + failed, jnp.transpose(b, (1, 2, 0, 3)) + failed
     out_of, into = leaving(g[:, None] * (w - b), sources)
     return State(jnp.sum(into, 2), jnp.sum(out_of, 3), w, b, residual, iterations)
@@ -108,7 +117,7 @@ def across(
 ) -> tuple[Float[Array, "arrays inputs rows cols"], Int[Array, "arrays inputs"]]:
     """Voltages across the cells for voltage sources `d` in series with them, nothing else; and the iterations it took."""
     driven = g[:, None] * d
-    b, w, _, iterations = _solve(g, factors, _at_lines(Sources(wordline=-driven, bitline=driven)), rtol)
+    b, w, _, _, iterations = _solve(g, factors, _at_lines(Sources(wordline=-driven, bitline=driven)), rtol)
     return jnp.transpose(_turn(w) - b, (1, 2, 0, 3)) + d, iterations
 
 
@@ -131,20 +140,53 @@ def to_ohms(wiring: Wiring, one: tuple, other: tuple) -> Float[Array, "arrays oh
 
 
 def _solve(g, factors, sources, rtol):
-    """b, w, residual and iterations; the fields along their lines."""
+    """b and w along their lines, 0 or NaN for a system that failed, residual and iterations."""
     g_b = _along_lines(g)[1]
     fields = [x[None] for x in sources[:2] if x is not None] + [x for x in sources[2:] if x is not None]
     batch = jnp.broadcast_shapes((*g.shape[:1], 1), fields[0].shape[1:3])
     b0 = jnp.zeros((g.shape[1], *batch, g.shape[2]), g.dtype)
-    known = None
     if sources.sense is not None:
         b0 = solve_line(factors.bitlines, b0, sources.sense)[0]
-        known = jnp.sum(g_b * b0 * b0, (0, 3), keepdims=True)
     w0 = _wordlines(g, factors, sources, b0)[0]
     f = g_b * _turn(w0)
     f = f if sources.bitline is None else f + sources.bitline
-    b, w, residual, iterations = _conjugate_gradients(g, factors, f, rtol, known)
-    return b0 + b, w0 + w, residual, iterations
+    b, w, failed, residual, iterations = _conjugate_gradients(g, factors, f, rtol, b0)
+    return b0 + b, w0 + w, failed, residual, iterations
+
+
+def _balanced(g, factors, sources, w, b):
+    """The solution with the floating lines at the common voltage at which as much flows into all of them as out.
+
+    Where they hold each other far better than anything else holds them, that voltage is lost in the rounding of D - D W D; but
+    the currents of the cells between them and the other lines tell it. Also returns the currents of the drivers and the sense
+    ends, and NaN where the voltage is still not found.
+    """
+    g_b = _along_lines(g)[1]
+    floats_w, floats_b = factors.floating
+    floats_w_here = jnp.moveaxis(floats_w, 2, 0)[..., None]
+    inwards = jnp.where(floats_w_here, jnp.where(floats_b, 0, -g_b), jnp.where(floats_b, g_b, 0))
+    held = jnp.sum(jnp.abs(inwards), (0, 3))
+    extra = jnp.zeros(())
+    if sources.wordline is not None:
+        extra += jnp.sum(jnp.where(floats_w, sources.wordline, 0), (0, 3))
+    if sources.bitline is not None:
+        extra += jnp.sum(jnp.where(floats_b, sources.bitline, 0), (0, 3))
+
+    def shifted(w, b):
+        missing = jnp.sum(inwards * (_turn(w) - b), (0, 3)) + extra
+        shift = jnp.where(held > 0, missing / jnp.where(held > 0, held, 1), 0)
+        return jnp.where(floats_w, w + shift[..., None], w), jnp.where(floats_b, b + shift[..., None], b), shift
+
+    w, b, _ = shifted(w, b)
+    w = _wordlines(g, factors, sources, b)[0]
+    b = _bitlines(g, factors, sources, w)[0]
+    w, b, shift = shifted(w, b)
+    cell = g_b * (_turn(w) - b)
+    into = cell if sources.bitline is None else cell + sources.bitline
+    out_of = _turn(cell) if sources.wordline is None else _turn(cell) - sources.wordline
+    highest = jnp.maximum(jnp.max(jnp.abs(w), (0, 3)), jnp.max(jnp.abs(b), (0, 3)))
+    lost = jnp.where(jnp.abs(shift) <= 1e-2 * highest, 0, jnp.nan).astype(g.dtype)
+    return w, b, -jnp.sum(out_of, 0), jnp.sum(into, 0), lost
 
 
 def _wordlines(g, factors, sources, b):
@@ -186,6 +228,7 @@ def _iteration_limit(g, wiring, rtol):
     """Four times the iterations that theory asks for: the condition number is about x/2, x the drop along a loaded line."""
     wordline, bitline, driver, sense = wiring.ohms
     rows, cols = g.shape[1:]
+    g = jnp.where(jnp.isfinite(g), g, 0)  # a bad array is its own business
     x = jnp.maximum(jnp.max(jnp.sum(g, 2)) * (wordline * cols + driver), jnp.max(jnp.sum(g, 1)) * (bitline * rows + sense))
     if wiring.floating is not None:
         x += rows + cols  # floating lines hold each other only through the few lines that do not float
@@ -196,9 +239,9 @@ def _iteration_limit(g, wiring, rtol):
 def _conjugate_gradients(g, factors, f, rtol, known):
     """Solve (P - C) b = f, P the matrix of the bitlines and C their coupling, for each system of the axes 1 and 2.
 
-    Each system stops by itself: once its residual is down by `rtol` its step length is zero. `known` is the square of a part
-    of the solution that is not in b, in the norm of the residual. Returns b, the wordline voltages W D b, the relative
-    residual and the iterations.
+    Each system stops by itself: once its residual is down to `rtol` of the solution, of which the part `known` is not in b, its
+    step length is zero. Returns b, the wordline voltages W D b, 0 or NaN for a system that failed, the relative residual and
+    the iterations.
     """
     g_b = _along_lines(g)[1]
     scale = largest(f)
@@ -214,7 +257,7 @@ def _conjugate_gradients(g, factors, f, rtol, known):
     r = f
     p = precondition(r)
     rz = dot(r, p)
-    whole = rz if known is None else rz + known / scale**2
+    whole = rz + dot(g_b * (known / scale), known / scale)
 
     def active(state):
         # A NaN counts as done, and is reported.
@@ -234,5 +277,6 @@ def _conjugate_gradients(g, factors, f, rtol, known):
 
     start = (jnp.zeros_like(f), jnp.zeros_like(_turn(f)), r, p, r, rz, jnp.zeros(rz.shape, jnp.int32))
     x, xw, _, _, _, rz, iterations = lax.while_loop(lambda state: jnp.any(active(state)), step, start)
+    failed = jnp.where(rz <= rtol**2 * whole, 0, jnp.nan).astype(f.dtype)
     residual = jnp.sqrt(rz / jnp.where(whole > 0, whole, 1))
-    return x * scale, xw * scale, residual[0, :, :, 0], iterations[0, :, :, 0]
+    return x * scale, xw * scale, failed[0, :, :, 0], residual[0, :, :, 0], iterations[0, :, :, 0]

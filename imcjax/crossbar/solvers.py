@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from imcjax.crossbar import exact, ideal, pade, port_merge
+from imcjax.crossbar.wires import Wires
 from imcjax.errors import UserError, nearest
 
 
@@ -57,9 +58,9 @@ def pick_transfer(solver: str, arrays: int, rows: int, cols: int) -> str:
     return "port_merge" if large and min(rows, cols) >= 32 and padded <= 2 * rows * cols else exact.preferred()
 
 
-def pick_repeated(solver: str, rows: int, cols: int) -> str:
+def pick_repeated(solver: str, wires: Wires, rows: int, cols: int) -> str:
     """The name behind `auto` for transfer matrices of many calls: they repay a longer compilation."""
-    return "port_merge" if solver == "auto" and min(rows, cols) >= 64 else solver
+    return "port_merge" if solver == "auto" and min(rows, cols) >= 64 and not wires.both_ends else solver
 
 
 def prefers_transfer(solver: str, arrays: int, rows: int, cols: int, inputs: int) -> bool:
@@ -74,7 +75,7 @@ def check_solver(solver: str) -> None:
     Raises:
       UserError: with the nearest known names.
     """
-    if solver != "auto" and solver not in SOLVERS:
+    if solver != "auto" and (not isinstance(solver, str) or solver not in SOLVERS):
         raise UserError(f"solver {solver!r} does not exist{nearest(str(solver), ['auto', *SOLVERS])}.")
 
 

@@ -41,7 +41,6 @@ def to_spice(
       UserError: as for `currents`, and for batches or traced values.
     """
     _, bias = check_circuit(g, v, wires, topology)
-    assert bias is not None
     given = [g, *(v if isinstance(v, Bias) else [v]), *jax.tree.leaves(wires)]
     if any(value is not None and concrete(value) is None for value in given):
         raise UserError("to_spice writes numbers and was given traced values; call it outside jit, grad and vmap.")
@@ -87,6 +86,8 @@ def to_spice(
         lines.append(f"Rcell{i}_{j} {fed[i, j]} {collected[i, j]} {_number(1 / g_[i, j] + float(wires.access))}")
     lines += [f"Vin{k} in{k} 0 {_number(volts)}" for k, volts in enumerate(sources) if k >= rows or not floating_w[k]]
     lines += [f"Vsense{j} out{j} 0 {_number(held[j])}" for j in range(cols)]
+    if floating_w.any() or floating_b.any():
+        lines.append(".options rshunt=1e18")  # what floats without any cell would make the equations singular
     lines += [".options reltol=1e-9 abstol=1e-20 vntol=1e-15 gmin=1e-20", ".control", "set numdgt=15", "op"]
     lines += [f"print i(vsense{j})" for j in range(cols)]
     return "\n".join([*lines, "quit 0", ".endc", ".end", ""])

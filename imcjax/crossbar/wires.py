@@ -21,7 +21,8 @@ class Wires:
       sense: (), between the last cell of a bitline and its virtual ground.
       driver_far: (), between the same voltage source and the last cell of its wordline; None: that end is open.
       sense_far: (), between the first cell of a bitline and the same virtual ground; None: that end is open.
-      access: (), in series with each cell: the transistor of a 1T1R cell that is switched on.
+      access: (), in series with each cell: the transistor of a 1T1R cell that is switched on. It belongs to the cell: the
+        solver `ideal` leaves out all other resistances, not this one.
 
     With the topology `gate_input`, `wordline` is the segment of the source line and `driver` its source resistance.
     """

@@ -129,3 +129,14 @@ def test_agrees_with_crosssim():
 def test_sizes_for_which_a_compiler_fusion_used_to_crash():
     g = np.full((8, 16, 16), 1e-5)
     assert np.isfinite(crossbar.transfer_matrix(g, Wires(*RESISTANCES), solver="schur_pcg")).all()
+
+
+@pytest.mark.parametrize("solver", ["schur_pcg", "dense_cg"])
+def test_a_bad_array_does_not_harm_the_others(solver):
+    g, v = nodal.example(10, 8, 1)
+    wires = Wires(2e3, 2e3, 2e3, 2e3)
+    bad = np.stack([g, g])
+    bad[1, 3, 3] = np.nan
+    found = jax.jit(lambda g: crossbar.currents(g, v[0], wires, solver=solver))(bad)
+    np.testing.assert_allclose(found[0], crossbar.currents(g, v[0], wires, solver=solver), rtol=1e-5)
+    assert np.isnan(found[1]).all()

@@ -76,6 +76,16 @@ def test_gradient(name, shape, wires):
             assert getattr(to_wires, name) == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["schur_pcg", "dense_cg"])
+def test_a_gradient_grows_with_the_loss_however_small_that_is(solver):
+    g, v = nodal.example(12, 9, 2)
+    gradient = jax.jit(jax.grad(lambda g, c: jnp.sum(c * crossbar.currents(g, v, SOME, solver=solver))))
+    g = g.astype(np.float32)
+    expected = gradient(g, 1.0)
+    for c in (1e-6, 1e-15, 1e-22):
+        np.testing.assert_allclose(np.asarray(gradient(g, c), float) / c, expected, rtol=1e-5)
+
+
 def increased(array, place, step):
     array = array.copy()
     array[place] += step

@@ -173,6 +173,28 @@ def test_gradients(loss, ohms):
             assert getattr(to_wires, name) == pytest.approx(expected, rel=1e-5, abs=1e-8), name
 
 
+@pytest.mark.parametrize("low", [1e-6, pytest.param(1e-8, marks=pytest.mark.slow), 1e-10])
+def test_floating_lines_that_hold_each_other_far_better_than_the_selected_ones_hold_them(low):
+    g = np.full((32, 24), 1e-4)
+    g[20], g[:, 10] = low, 2 * low
+
+    def both(x64):
+        def read(g):
+            found = crossbar.solve(g, select(32, 24, 20, 10, 0.2, "float"), WIRES)
+            return found.currents[10], (found.wordline_v, found.source_currents[20])
+
+        with jax.enable_x64(x64):
+            done = jax.jit(jax.value_and_grad(read, has_aux=True))(g.astype(np.float64 if x64 else np.float32))
+            return jax.tree.map(np.asarray, done)
+
+    (found, (w, drawn)), to_g = both(False)
+    (expected, (w_expected, _)), to_g_expected = both(True)
+    assert found == pytest.approx(float(expected), rel=3e-6)
+    assert drawn == pytest.approx(float(expected), rel=3e-6)
+    np.testing.assert_allclose(w, w_expected, atol=1e-6 * 0.2 * 3)
+    np.testing.assert_allclose(to_g, to_g_expected, rtol=1e-3, atol=1e-5 * float(abs(to_g_expected).max()))
+
+
 @pytest.mark.slow
 def test_float32_with_floating_lines_of_high_contrast():
     g, _ = nodal.example(64, 48, 1, contrast=1e4)
@@ -196,9 +218,54 @@ def test_ngspice_agrees(name, tmp_path):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * float(abs(expected).max()))
 
 
+@pytest.mark.slow
+def test_nonlinear_interleaved_pairs_obey_kirchhoff():
+    g, v = pairs(5, 4, 2)
+    wires = Wires(20.0, 30.0, 50.0, 70.0, None, 60.0)
+    with jax.enable_x64(True):
+        cell = crossbar.cells.Sinh(0.1)
+        found = crossbar.solve(g, v, wires, topology="interleaved", cell=cell)
+        c = cell.current(g, found.wordline_v - found.bitline_v[:, None])
+        np.testing.assert_allclose(found.source_currents, c.sum(-1), rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(found.currents, c.sum((1, 2)), rtol=1e-9, atol=1e-15)
+        w, b = found.wordline_v, found.bitline_v
+        along = (w[..., :-1] - w[..., 1:]) / 20.0
+        np.testing.assert_allclose(along[..., -1], c[..., -1], rtol=1e-6, atol=1e-12)
+        into = (b[:, :-1] - b[:, 1:]) / 30.0
+        np.testing.assert_allclose(into[:, 0] + b[:, 0] / 60.0, c.sum(1)[:, 0], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_masks_of_floating_lines_can_be_mapped():
+    g, _ = nodal.example(4, 3, 1)
+    rows = jnp.arange(4)
+
+    def loss(g, row):
+        return jnp.sum(crossbar.currents(g, select(4, 3, row, 1, 0.2, "float"), WIRES) ** 2) * 1e9
+
+    both = jax.jit(jax.value_and_grad(loss))
+    mapped = jax.jit(jax.vmap(both, (None, 0)))(g, rows)
+    for k in range(4):
+        for found, alone in zip(mapped, both(g, k), strict=True):
+            np.testing.assert_allclose(found[k], alone, rtol=1e-3, atol=1e-4 * float(abs(alone).max()))
+
+
+def test_what_cannot_be_refused_under_jit_is_nan():
+    g, _ = nodal.example(4, 3, 1)
+    for scheme in ("half", "float"):
+        found = jax.jit(lambda row, s=scheme: crossbar.currents(g, select(4, 3, row, 1, 0.2, s), WIRES))(7)
+        assert np.isnan(found).all()
+    mixed = jax.jit(lambda v: crossbar.currents(g, v, WIRES, topology="gate_input"))(np.array([0.1, 0.2, 0.0, 0.2]))
+    assert np.isnan(mixed).all()
+    # What a floating line would be held at does not matter, whatever it is.
+    bias = Bias(jnp.array([0.1, jnp.nan, 0.1, 0.1]), None, np.arange(4) == 1)
+    assert np.isfinite(jax.jit(lambda v: crossbar.currents(g, bias._replace(wordline_v=v), WIRES))(bias.wordline_v)).all()
+
+
 def test_wrong_input():
     g, v = nodal.example(4, 3, 1)
     floating = np.arange(4) == 1
+    fars = Wires(sense_far=1.0)
     for call, words in [
         (lambda: select(4, 3, 0, 0, 0.1, "halve"), r"scheme 'halve' does not exist \(nearest: half"),
         (lambda: select(4, 3, 4, 0, 0.1), "row is 4; give whole numbers from 0 to 3"),
@@ -207,10 +274,21 @@ def test_wrong_input():
         (lambda: crossbar.currents(g, Bias(v[0], np.full(3, np.nan)), Wires()), "bitline_v is nan V"),
         (lambda: crossbar.currents(g, Bias(v[0], None, np.ones(4)), Wires()), "give True for each line that floats"),
         (lambda: crossbar.currents(g, Bias(v[0], None, floating), Wires(), solver="pade"), "no floating lines; leave"),
+        (lambda: crossbar.currents(g, Bias(v[0], None, floating), fars), "A line cannot float that has a driver_far"),
+        (lambda: crossbar.to_spice(g, Bias(v[0], None, floating), fars), "A line cannot float that has a driver_far"),
         (
-            lambda: crossbar.currents(g, Bias(v[0], None, floating), Wires(sense_far=1.0)),
-            "No solver knows driver_far or sense_far in wires together with floating",
+            lambda: crossbar.currents(g, Bias(v[0], None, floating), Wires(), cell=crossbar.cells.Sinh(0.1)),
+            "Lines float and cells are nonlinear",
         ),
+        (lambda: crossbar.currents(g, None, Wires()), "v is None; give one voltage for each row"),
+        (lambda: crossbar.to_spice(g, Bias(None), Wires()), "wordline_v is None"),
+        (lambda: crossbar.currents(g, Bias(v[0], np.zeros((0, 3))), Wires()), r"bitline_v has shape \(0, 3\)"),
+        (lambda: crossbar.currents(g, Bias(np.full(4, np.nan)), Wires()), "wordline_v is nan V"),
+        (lambda: crossbar.currents(g, v, Wires(), rtol="x"), "rtol is 'x'"),
+        (lambda: crossbar.currents(g, v, Wires(), solver=["auto"]), r"solver \['auto'\] does not exist"),
+        (lambda: select(4, 3, np.arange(4), np.arange(3), 0.1), r"give row\[:, None\]"),
+        (lambda: select(4, 3, np.arange(0), 1, 0.1), "give whole numbers from 0 to 3"),
+        (lambda: crossbar.currents(np.stack([g, g]), v[0, :3], Wires(), topology="interleaved"), r"row of g \(2, 4, 3\)"),
         (lambda: crossbar.currents(g, Bias(v[0]), Wires(), topology="gate_input"), "A Bias was given with topology"),
         (lambda: crossbar.currents(g, v, Wires(), topology="interleaved"), r"give \(..., 2, rows, cols\)"),
         (lambda: crossbar.transfer_matrix(g, Wires(), topology="gate_input"), "has no transfer matrix"),

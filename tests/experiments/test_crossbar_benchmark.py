@@ -22,7 +22,7 @@ def test_it_measures_and_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "klujax", lambda case: [])
     out = tmp_path / "new" / "result.json"
     options = benchmark.Options(
-        out, sizes=(8,), rounds=1, first_call_size=0, arrays=0, backward=False, nonlinear=False, ngspice="no such program"
+        out, sizes=(8,), rounds=1, first_call_size=0, arrays=0, gradients_up_to=0, ngspice="no such program"
     )
     result = benchmark.main(options)
     benchmark.save(result, out)

@@ -37,14 +37,14 @@ class Options:
     """A solver is left out of a size where eight times its time at half the size would exceed this, in seconds."""
     crosssim: Path | None = None
     """A checkout of CrossSim."""
+    crosssim_up_to: int = 128
+    """Largest size that CrossSim gets: how long it searches for a relaxation factor that converges is anyone's guess."""
     ngspice: str = "ngspice"
     """The program; left out where it is not found."""
     ngspice_up_to: int = 64
     """Largest size that ngspice gets: its time grows faster than size^4."""
-    backward: bool = True
-    """Whether to time gradients."""
-    nonlinear: bool = True
-    """Whether to time nonlinear cells."""
+    gradients_up_to: int = 128
+    """Largest size at which gradients and nonlinear cells are timed; 0 for none."""
     first_call_size: int = 128
     """Size at which first calls are timed; 0 for not at all."""
     arrays: int = 64
@@ -66,21 +66,27 @@ def main(options: Options) -> dict[str, Any]:
         print(f"size {size}", flush=True)
         work = case(size)
         result["rows"] += _rows(work, options, result)
-        if options.backward:
+        if size <= options.gradients_up_to:
             result["backward"] += _backward(work, options.rounds)
-        if options.nonlinear:
             result["nonlinear"] += _nonlinear(work, options.rounds)
+        save(_summed_up(result), options.json)
     for name in (*first_call.SOLVERS, *first_call.GRADIENTS) if options.first_call_size else ():
         print(f"first call: {name}", flush=True)
         measured = first_call.measure(name, options.first_call_size)
         result["first_call"].append({"size": options.first_call_size, "solver": name, **measured})
     if options.arrays:
         result["throughput"] = _throughput(options)
+    return _summed_up(result)
+
+
+def _summed_up(result: dict[str, Any]) -> dict[str, Any]:
+    """With what follows from the rows so far."""
     result["ratios"] = ratios.speedups(result["rows"])
     kinds = dict.fromkeys((row["work"], row["solver"]) for row in result["rows"])
     slopes = ({"work": work, "solver": solver, "slope": ratios.slope(result["rows"], work, solver)} for work, solver in kinds)
     result["slopes"] = [one for one in slopes if one["slope"] is not None]
-    found = {str(size): ratios.break_even(result["rows"], size) for size in sorted(options.sizes)}
+    sizes = sorted({row["size"] for row in result["rows"]})
+    found = {str(size): ratios.break_even(result["rows"], size) for size in sizes}
     result["break_even"] = {size: number for size, number in found.items() if number is not None}
     return result
 
@@ -96,10 +102,11 @@ def _rows(work: Case, options: Options, result: dict[str, Any]) -> list[dict[str
         "CrossSim": partial(peers.crosssim, checkout=options.crosssim),
         "ngspice": partial(peers.ngspice, program=options.ngspice),
     }
+    limits = {"CrossSim": options.crosssim_up_to, "ngspice": options.ngspice_up_to}
     for name, make in makers.items():
         try:
-            if name == "ngspice" and size > options.ngspice_up_to:
-                raise Missing(f"only up to {options.ngspice_up_to}")
+            if size > limits.get(name, size):
+                raise Missing(f"only up to {limits[name]}")
             jobs += [job for job in make(work) if not _too_slow(job, size, options, result)]
         except Missing as reason:
             _skip(result, name, size, str(reason))
