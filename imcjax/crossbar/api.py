@@ -126,9 +126,7 @@ def transfer_matrix(
         raise UserError("Topology 'gate_input' has no transfer matrix, its inputs switch cells; use `currents`.")
     check_solver(solver)
     g = check_array(g, wires, topology)
-    needed = {name for name, wanted in (("both_ends", wires.both_ends), ("interleaved", topology == "interleaved")) if wanted}
-    settings = {"solver": pick_able(solver, needed), "rtol": _checked_rtol(rtol, g.dtype)}
-    return _transfer_matrix(g, wires, topology=topology, **settings)
+    return _transfer_matrix(g, wires, **_settings(g, wires, topology, solver, rtol, {}))
 
 
 @partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
@@ -172,18 +170,15 @@ def _solved(g, bias, wires, cell, topology, solver, rtol) -> tuple[Batch, Soluti
         bitline_v = jnp.where(bias.floating_bitlines, 0, bitline_v)
     if topology == "interleaved":
         v = jnp.stack([v, -v], -1).reshape(*v.shape[:-1], -1)
-    floating = bias.floating_wordlines, bias.floating_bitlines
     leading = np.broadcast_shapes(*(x.shape[:-1] for x in bias if x is not None))
-    if floating != (None, None):
+    if bias.floats:
         # Which lines float decides the matrix: every input has an array of its own.
         g = jnp.broadcast_to(g, (*np.broadcast_shapes(g.shape[:-2], leading), *g.shape[-2:]))
-    batch = batch_of(g.shape[:-2], leading)
-    if floating != (None, None):
-        floating = tuple(
-            batch.join_v(jnp.zeros(size, bool) if which is None else which)
-            for which, size in zip(floating, g.shape[-2:], strict=True)
-        )
-    wiring = Wiring(wires.vector(g.dtype), None if floating == (None, None) else floating, topology == "interleaved")
+    batch, floating = batch_of(g.shape[:-2], leading), None
+    if bias.floats:
+        masks = zip((bias.floating_wordlines, bias.floating_bitlines), g.shape[-2:], strict=True)
+        floating = tuple(batch.join_v(jnp.zeros(size, bool) if which is None else which) for which, size in masks)
+    wiring = Wiring(wires.vector(g.dtype), floating, topology == "interleaved")
     sources = Sources(batch.join_v(v), None if bitline_v is None else batch.join_v(bitline_v))
     g = batch.join_g(g)
     if cell is not None:
@@ -218,27 +213,23 @@ def _prepare(g: Any, v: Any, wires: Wires, topology: str, solver: str, rtol: flo
         if topology == "gate_input":
             raise UserError(f"topology {topology!r} knows linear cells only; leave cell None.")
         check_cell(cell, _all_volts(bias, topology))
-    needed = {
-        "both_ends": wires.both_ends,
-        "interleaved": topology == "interleaved",
-        "bitline_v": bias.bitline_v is not None,
-        "floating": any(x is not None for x in bias[2:]),
-        "nonlinear": cell is not None,
-    }
-    if needed["floating"] and needed["nonlinear"]:
+    if bias.floats and cell is not None:
         raise UserError("Lines float and cells are nonlinear, which is not known together; hold the lines, or leave cell None.")
+    needed = {"bitline_v": bias.bitline_v is not None, "floating": bias.floats, "nonlinear": cell is not None}
+    return g, bias, _settings(g, wires, topology, solver, rtol, needed)
+
+
+def _settings(g, wires: Wires, topology: str, solver: str, rtol: Any, needed: dict[str, bool]) -> dict[str, Any]:
+    """The static arguments of a program, for an array that also has what is `needed` of `FEATURES`."""
+    needed = needed | {"both_ends": wires.both_ends, "interleaved": topology == "interleaved"}
     solver = pick_able(solver, {name for name, wanted in needed.items() if wanted})
-    return g, bias, {"topology": topology, "solver": solver, "rtol": _checked_rtol(rtol, g.dtype)}
-
-
-def _checked_rtol(rtol: Any, dtype: Any) -> float:
     if rtol is None:
-        return default_rtol(dtype)
+        rtol = default_rtol(g.dtype)
     if isinstance(rtol, jax.core.Tracer):
         raise UserError("rtol is traced; give a plain number, it decides which program is compiled.")
     if not isinstance(rtol, int | float | np.number) or not 0 < float(rtol) < 1:
         raise UserError(f"rtol is {rtol!r}; give a number between 0 and 1.")
-    return float(rtol)
+    return {"topology": topology, "solver": solver, "rtol": float(rtol)}
 
 
 def _all_volts(bias, topology):

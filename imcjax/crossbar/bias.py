@@ -35,6 +35,11 @@ class Bias(NamedTuple):
     floating_bitlines: Bool[ArrayLike, "*#batch cols"] | None = None
     """Which bitlines have no sense end; None: every one has."""
 
+    @property
+    def floats(self) -> bool:
+        """Whether lines may float (static)."""
+        return self.floating_wordlines is not None or self.floating_bitlines is not None
+
 
 # The parts of the read voltage on the other wordlines and bitlines; None: they float.
 SCHEMES = {"ground": (0.0, 0.0), "half": (1 / 2, 1 / 2), "third": (1 / 3, 2 / 3), "float": None}

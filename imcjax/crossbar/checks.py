@@ -78,7 +78,7 @@ def check_circuit(g: Any, v: Any, wires: Wires, topology: str) -> tuple[jax.Arra
         ) from None
     if topology == "gate_input":
         _check_gates(v)
-    if wires.both_ends and {"floating_wordlines", "floating_bitlines"} & given.keys():
+    if wires.both_ends and bias.floats:
         raise UserError(
             "A line cannot float that has a driver_far or a sense_far in wires; leave these None, or let none float."
         )

@@ -83,7 +83,7 @@ def pick_able(solver: str, needed: set[str]) -> str:
     """A solver that knows all that is `needed` of `FEATURES`; `auto` stays where everything will do, else it is exact.
 
     Raises:
-      UserError: when the named method, or every exact one, misses something.
+      UserError: when the named method misses something.
     """
     if not needed:
         return solver
@@ -92,8 +92,6 @@ def pick_able(solver: str, needed: set[str]) -> str:
     if able:
         return able[0]
     able = sorted(name for name, one in SOLVERS.items() if needed <= one.knows)
-    if not able:
-        raise UserError(f"No solver knows {' together with '.join(FEATURES[one].split(';')[0] for one in sorted(needed))}.")
     missing = FEATURES[min(needed - SOLVERS[solver].knows)]
     raise UserError(f"solver {solver!r} knows no {missing}, or use one of {able}.")
 
