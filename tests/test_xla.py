@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
 from imcjax import xla
 
 
@@ -61,3 +66,19 @@ def test_flags_of_the_user_stay(monkeypatch):
     monkeypatch.setattr(xla.jax, "__version__", "0.12.0")
     xla.choose_flags()
     assert os.environ["XLA_FLAGS"].split() == flags
+
+
+def test_a_program_compiled_quickly_is_the_same_everywhere():
+    def twice(x, *, power):
+        return (x * 2) ** power
+
+    quick = xla.jit_quickly(twice, static_argnames="power")
+    x = jnp.arange(4.0)
+    expected = (2 * x) ** 3
+    np.testing.assert_array_equal(quick(x, power=3), expected)
+    np.testing.assert_array_equal(jax.jit(lambda x: quick(x, power=3))(x), expected)
+    np.testing.assert_array_equal(jax.jit(lambda y: y + quick(x, power=3))(0.0), expected)  # numbers inside another program
+    np.testing.assert_array_equal(jax.vmap(lambda x: quick(x, power=3))(x), expected)
+    np.testing.assert_allclose(jax.grad(lambda x: quick(x, power=3).sum())(x), 6 * (2 * x) ** 2)
+    with pytest.raises(ValueError, match="of its own"):
+        xla.jit_quickly(lambda x: (_ for _ in ()).throw(ValueError("of its own")))(x)

@@ -1,6 +1,6 @@
 """The public functions: check what was given, arrange the batch, call the solver."""
 
-from functools import partial
+from functools import wraps
 from typing import Any
 
 import jax
@@ -28,6 +28,7 @@ from imcjax.crossbar.solvers import (
 )
 from imcjax.crossbar.wires import Wires, Wiring
 from imcjax.errors import UserError, concrete
+from imcjax.xla import jit_quickly
 
 
 def currents(
@@ -129,7 +130,20 @@ def transfer_matrix(
     return _transfer_matrix(g, wires, **_settings(g, wires, topology, solver, rtol, {}))
 
 
-@partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
+def _program(function):
+    """Compiled for each of the static settings."""
+    static = ("topology", "solver", "rtol")
+    plain, quick = jax.jit(function, static_argnames=static), jit_quickly(function, static_argnames=static)
+
+    @wraps(function)
+    def call(*arguments, solver, **settings):
+        # Port merge takes long to compile; iterative solvers run a seventh slower when compiled quickly.
+        return (quick if solver == "port_merge" else plain)(*arguments, solver=solver, **settings)
+
+    return call
+
+
+@_program
 def _currents(g, bias, wires, cell, *, topology, solver, rtol):
     if cell is None and all(x is None for x in bias[1:]):
         v, g_whole = bias.wordline_v, _whole(g, topology)
@@ -145,7 +159,7 @@ def _currents(g, bias, wires, cell, *, topology, solver, rtol):
     return batch.split(solution.currents)
 
 
-@partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
+@_program
 def _solve(g, bias, wires, cell, *, topology, solver, rtol):
     batch, solution = _solved(g, bias, wires, cell, topology, solver, rtol)
     solution = jax.tree.map(batch.split, solution)
@@ -187,7 +201,7 @@ def _solved(g, bias, wires, cell, topology, solver, rtol) -> tuple[Batch, Soluti
     return batch, pick_solve(solver)(g, sources, wiring, rtol)
 
 
-@partial(jax.jit, static_argnames=("topology", "solver", "rtol"))
+@_program
 def _transfer_matrix(g, wires, *, topology, solver, rtol):
     g = _whole(wires.behind_access(g), topology)
     joined = g.reshape(-1, *g.shape[-2:])

@@ -52,6 +52,10 @@ class Ports(NamedTuple):
         return Ports(*grown)
 
 
+_BLOCK = 16
+"""Lines that `_by_blocks` takes at once; fewer than four such blocks are inverted line by line."""
+
+
 class Layout(NamedTuple):
     """Where the rows and columns of the tiles' matrices are, and how such matrices are multiplied and inverted."""
 
@@ -178,6 +182,11 @@ def _large_dot(a, b):
 
 
 def _large_inverse(a):
+    """(1 + a)^-1"""
+    return _by_blocks(a) if a.shape[-1] >= 4 * _BLOCK else _by_lines(a)
+
+
+def _by_lines(a):
     """(1 + a)^-1 by Gauss-Jordan without pivoting.
 
     Not `jnp.linalg`: two independent batched LAPACK calls in a program can wait for each other forever (CPU, jaxlib 0.10.1).
@@ -192,6 +201,24 @@ def _large_inverse(a):
         return jnp.where(here[:, None], row, jnp.where(here, 0, m) - column * row)
 
     return lax.fori_loop(0, at.size, eliminate, a + jnp.eye(at.size, dtype=a.dtype))
+
+
+def _by_blocks(a):
+    """As `_by_lines`, with blocks of lines: matrix products do most of the work, with a fifth of the rounding errors."""
+    n = a.shape[-1]
+    block_of, one = jnp.arange(n) // _BLOCK, jnp.eye(_BLOCK, dtype=a.dtype)
+
+    def eliminate(k, m):
+        here = block_of == k
+        row = lax.dynamic_slice_in_dim(m, k * _BLOCK, _BLOCK, -2)
+        column = lax.dynamic_slice_in_dim(m, k * _BLOCK, _BLOCK, -1)
+        pivot = _by_lines(lax.dynamic_slice_in_dim(row, k * _BLOCK, _BLOCK, -1) - one)
+        row = _large_dot(pivot, jnp.where(here, 0, row))
+        row = lax.dynamic_update_slice_in_dim(row, pivot, k * _BLOCK, -1)
+        m = jnp.where(here, 0, m) - _large_dot(jnp.where(here[:, None], 0, column), row)
+        return lax.dynamic_update_slice_in_dim(m, row, k * _BLOCK, -2)
+
+    return lax.fori_loop(0, n // _BLOCK, eliminate, a + jnp.eye(n, dtype=a.dtype))
 
 
 def _small_dot(a, b):
