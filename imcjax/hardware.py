@@ -15,6 +15,7 @@ from imcjax.converters import Adc, Dac
 from imcjax.crossbar import Wires
 from imcjax.crossbar.solvers import SOLVERS
 from imcjax.errors import UserError, check_record, concrete, nearest
+from imcjax.families import one_of
 from imcjax.files import write_text
 from imcjax.mapping import Differential
 from imcjax.pytree import record, static
@@ -46,7 +47,7 @@ class Hardware:
     cols: int = static(default=128, low=1, high=4096)
     encoding: Differential = dataclasses.field(default_factory=Differential)
     dac: Dac = dataclasses.field(default_factory=Dac)
-    device: Any = dataclasses.field(default_factory=lambda: devices.Generic(g_min=0.0))
+    device: Any = one_of(devices.FAMILIES, default=lambda: devices.Generic(g_min=0.0))
     wires: Wires | None = dataclasses.field(default=None)
     solver: str = static(default="auto")
     adc: Adc = dataclasses.field(default_factory=Adc)
@@ -151,12 +152,6 @@ def _build(cls: Any, table: Any, path: str) -> Any:
     if not isinstance(table, dict):
         raise UserError(f"{path} is {table!r}; give a table of fields.")
     table = dict(table)
-    if path == "hardware.device":
-        kind = table.pop("kind", None)
-        known = devices.families()
-        if kind not in known:
-            raise UserError(f"{path}.kind is {kind!r}{nearest(str(kind), known)}.")
-        cls = known[kind]
     fields = {field.name: field for field in dataclasses.fields(cls)}
     unknown = [name for name in table if name not in fields]
     if unknown:
@@ -167,7 +162,12 @@ def _build(cls: Any, table: Any, path: str) -> Any:
 
 def _value(hint: Any, field: dataclasses.Field, value: Any, path: str) -> Any:
     options = [h for h in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)) if h is not type(None)]
-    if path == "hardware.device" or dataclasses.is_dataclass(options[0]):
+    if (families := field.metadata.get("families")) is not None:
+        if not isinstance(value, dict):
+            raise UserError(f"{path} is {value!r}; give a table of fields.")
+        table = dict(value)
+        return _build(families.find(table.pop("kind", None), path), table, path)
+    if dataclasses.is_dataclass(options[0]):
         return _build(options[0], value, path)
     if str in options:
         if not isinstance(value, str):

@@ -57,7 +57,7 @@ def test_no_key_is_the_default(function):
 
 def test_read_is_as_programmed_by_default():
     assert inspect.signature(imcjax.read).parameters["time"].default == 0.0
-    for family in devices.families().values():
+    for family in devices.FAMILIES.classes().values():
         assert inspect.signature(family.read).parameters["time"].default == 0.0
         assert inspect.signature(family.read).parameters["key"].default is None
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import jax
 
 from imcjax.errors import UserError, nearest
+from imcjax.families import Families
 
 
 State = Any
@@ -30,24 +31,11 @@ class Device(Protocol):
         ...
 
 
-_FAMILIES: dict[str, type] = {}
+FAMILIES = Families("device")
+"""The memory cells that a hardware file can name."""
+family = FAMILIES.family
+
 _PRESETS: dict[str, Callable[[], Any]] = {}
-
-
-def family(name: str) -> Callable[[type], type]:
-    """Class decorator: the name by which a hardware file says `kind = ...`."""
-
-    def register(cls: type) -> type:
-        cls.kind = name  # type: ignore[attr-defined]
-        _FAMILIES[name] = cls
-        return cls
-
-    return register
-
-
-def families() -> dict[str, type]:
-    """The device families that a hardware file can name."""
-    return dict(_FAMILIES)
 
 
 def register_preset(name: str, build: Callable[[], Any]) -> None:

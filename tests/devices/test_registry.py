@@ -33,6 +33,6 @@ def test_unknown_name_is_told_the_nearest():
 
 
 def test_families_are_what_files_name():
-    assert devices.families()["generic"] is devices.Generic
-    assert devices.families()["reram_wan2022"] is devices.ReramWan2022
+    assert devices.FAMILIES.classes()["generic"] is devices.Generic
+    assert devices.FAMILIES.classes()["reram_wan2022"] is devices.ReramWan2022
     assert devices.Generic.kind == "generic"
