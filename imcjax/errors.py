@@ -64,8 +64,12 @@ def check_record(instance: Any, path: str) -> None:
     """
     for field in dataclasses.fields(instance):
         value, name = getattr(instance, field.name), f"{path}.{field.name}"
+        options = field.metadata.get("options")
         if dataclasses.is_dataclass(value):
             check_record(value, name)
+        elif options is not None:
+            if value not in options:
+                raise UserError(f"{name} is {value!r}{nearest(str(value), options)}.")
         elif value is None and field.default is None:
             continue
         elif value is None and "low" in field.metadata:

@@ -43,8 +43,11 @@ class Families:
 
 
 def one_of(families: Families, *, default: Callable[[], Any] | None = None) -> Any:
-    """A field that holds a record of `families`; with `default` a function that makes one, or None: absent."""
-    metadata = {"families": families}
+    """A field that holds a record of `families`; `default` makes one, or None: absent.
+
+    Where `default` is one of the families itself, a table in a hardware file need not name its kind.
+    """
+    metadata = {"families": families, "usual": default}
     if default is None:
         return dataclasses.field(default=None, metadata=metadata)
     return dataclasses.field(default_factory=default, metadata=metadata)

@@ -17,7 +17,7 @@ from imcjax.crossbar.solvers import SOLVERS
 from imcjax.errors import UserError, check_record, concrete, nearest
 from imcjax.families import one_of
 from imcjax.files import write_text
-from imcjax.mapping import Differential
+from imcjax.mapping import ENCODINGS, Differential
 from imcjax.pytree import record, static
 from imcjax.technology import Technology
 
@@ -32,7 +32,9 @@ class Hardware:
     Attributes:
       name: what reports call it (static).
       rows, cols: cells of one array along the inputs and the outputs (static).
-      encoding: how a weight becomes conductances.
+      partition: "even": tiles of a matrix are as equal as can be; "full": all but the last ones fill their arrays (static).
+      packing: "apart": each group of a convolution has arrays of its own; "diagonal": as many as fit share one (static).
+      encoding: how a weight becomes conductances (`imcjax.mapping`).
       dac: wordline drivers.
       device: the memory cell (`imcjax.devices`).
       wires: resistances of the array's wires; None: no wires, currents are exact sums.
@@ -45,7 +47,9 @@ class Hardware:
     name: str = static(default="ideal")
     rows: int = static(default=128, low=1, high=4096)
     cols: int = static(default=128, low=1, high=4096)
-    encoding: Differential = dataclasses.field(default_factory=Differential)
+    partition: str = static(default="even", options=("even", "full"))
+    packing: str = static(default="apart", options=("apart", "diagonal"))
+    encoding: Any = one_of(ENCODINGS, default=Differential)
     dac: Dac = dataclasses.field(default_factory=Dac)
     device: Any = one_of(devices.FAMILIES, default=lambda: devices.Generic(g_min=0.0))
     wires: Wires | None = dataclasses.field(default=None)
@@ -70,6 +74,7 @@ def check(hardware: Hardware) -> None:
       UserError: naming the field, its value and what is allowed.
     """
     check_record(hardware, "hardware")
+    hardware.encoding.check()
     solvers = ["auto", *SOLVERS]
     if hardware.solver not in solvers:
         raise UserError(f"hardware.solver is {hardware.solver!r}{nearest(hardware.solver, solvers)}.")
@@ -166,7 +171,8 @@ def _value(hint: Any, field: dataclasses.Field, value: Any, path: str) -> Any:
         if not isinstance(value, dict):
             raise UserError(f"{path} is {value!r}; give a table of fields.")
         table = dict(value)
-        return _build(families.find(table.pop("kind", None), path), table, path)
+        kind = table.pop("kind", getattr(field.metadata["usual"], "kind", None))
+        return _build(families.find(kind, path), table, path)
     if dataclasses.is_dataclass(options[0]):
         return _build(options[0], value, path)
     if str in options:

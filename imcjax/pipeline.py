@@ -5,11 +5,13 @@
     inputs ---- codes --- digits --- rows of tiles --- voltages ----------+
 
 `program` goes from weights to the state of one chip, `settle` from that state to the matrix its columns answer with, `multiply`
-from inputs to outputs; `read` is the last two, `mvm` is all of it. Axes are named in the comments:
-S weight slices, P input phases, T row tiles, C column tiles, r rows and c columns of a tile, B batch, N outputs.
+from inputs to outputs; `read` is the last two, `mvm` is all of it. Axes are named in the comments: S weight slices, D cells of
+a digit, K columns that are converted by themselves for a digit, P input phases, T row tiles, C column tiles, r rows and c
+columns of a tile, B batch, N outputs.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -33,13 +35,19 @@ class Programmed:
     """One chip's layer.
 
     Attributes:
-      state: the devices' state, leaves (S, 2, T, C, r, c): slices, positive and negative cells, tiles, cells.
+      state: the devices' state, leaves (S, D, T, C, r, c).
+      adc: the converters' state, leaves (K, T, S, N, ...); None where there is none.
+      gains: (K, T, S, N) by which the digital side multiplies what each column shows; None: 1.
+      offsets: (T, S, N) levels for each unit of the inputs' sum, which it adds; None: 0.
       weight_step: value of one weight code, in units of w (of the whole range where weights are continuous).
       slice_weights: (S,) place value of each slice, zero for slices not in use.
       n_in, n_out: shape of the weight matrix (static).
     """
 
     state: Any
+    adc: Any
+    gains: Any
+    offsets: Any
     weight_step: jax.Array
     slice_weights: jax.Array
     n_in: int = static()
@@ -51,12 +59,15 @@ class Settled:
     """One chip's layer at the moment of a read: what its columns answer with, wires included.
 
     Attributes:
-      matrix: (T, r, S, N) siemens: differential current of each column per volt on each row.
-      weight_step, slice_weights: as in `Programmed`.
+      matrix: (K, T, r, S, N) siemens: current of each converted column per volt on each row.
+      adc, gains, offsets, weight_step, slice_weights: as in `Programmed`.
       n_in: inputs of the layer (static).
     """
 
     matrix: jax.Array
+    adc: Any
+    gains: Any
+    offsets: Any
     weight_step: jax.Array
     slice_weights: jax.Array
     n_in: int = static()
@@ -100,11 +111,16 @@ def program(
     check(hardware)
     settings = complete(settings, hardware)
     w = _as_array("w", w, dims=2)
-    digits, step, place = weight_digits(w, hardware, settings)
-    tiles = tiling(w.shape, hardware).cut(digits)  # (S, T, C, r, c)
-    targets = hardware.encoding.encode(tiles, hardware.device.g_min, hardware.device.g_max)  # (S, 2, T, C, r, c)
-    state = _per_tile(hardware.device.program, targets, key)
-    return Programmed(state, step, place, *w.shape)
+    digits, step = weight_digits(w, hardware, settings)
+    layout, encoding = tiling(w.shape, hardware), hardware.encoding
+    tiles = layout.cut(digits.values)  # (S, T, C, r, c)
+    write = _one_after_another if encoding.sequential else _at_once
+    state = write(tiles, digits.zero, hardware, key)
+    gains, offsets = encoding.decoding(tiles, baseline(hardware), digits.zero)
+    gains, offsets = (None if x is None else layout.join_columns(x)[..., 0, :] for x in (gains, offsets))  # (K, S, T, N)
+    gains, offsets = (None if x is None else jnp.swapaxes(x, -3, -2) for x in (gains, offsets))
+    adc = None if hardware.adc.bits is None else _converters(hardware, layout, len(tiles), fold_name(key, "adc"), w.dtype)
+    return Programmed(state, adc, gains, offsets, step, digits.place, *w.shape)
 
 
 def read(
@@ -127,7 +143,7 @@ def read(
         raise UserError(
             f"read takes what `program` returned, then the inputs; its first argument is {type(programmed).__name__}."
         )
-    return multiply(settle(programmed, hardware, key=key, time=time), x, hardware, settings)
+    return multiply(settle(programmed, hardware, key=key, time=time), x, hardware, settings, key=fold_name(key, "adc"))
 
 
 def settle(
@@ -135,89 +151,126 @@ def settle(
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
     g = conductances(programmed, hardware, key=key, time=time)
-    return differential(programmed, through_wires(g, hardware), hardware)
+    return columns(programmed, through_wires(g, hardware), hardware)
 
 
 def conductances(
     programmed: Programmed, hardware: Hardware, *, key: jax.Array | None = None, time: jax.Array | float = 0.0
-) -> Float[Array, "S 2 T C r c"]:
-    """The cells of a chip at one read, siemens: slices, positive and negative, tiles, rows and columns."""
+) -> Float[Array, "S D T C r c"]:
+    """The cells of a chip at one read, siemens: slices, the cells of a digit, tiles, rows and columns."""
     check(hardware)
     return _per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
 
 
-def through_wires(g: Float[Array, "... r c"], hardware: Hardware) -> Float[Array, "... r c"]:
-    """Ampere a column answers with per volt on each row: `g` itself (siemens) where wires are absent."""
+def through_wires(g: Float[Array, "S D T C r c"], hardware: Hardware) -> Float[Array, "S D T C r c"]:
+    """Ampere a column answers with per volt on each row: `g` itself (siemens) where wires are absent.
+
+    Interleaved pairs meet at one bitline and answer with their difference: their D is 1.
+    """
+    if hardware.encoding.interleaved:
+        if hardware.wires is None:
+            return g[:, :1] - g[:, 1:]
+        pairs = jnp.moveaxis(g, 1, -3)
+        return crossbar.transfer_matrix(pairs, hardware.wires, topology="interleaved", solver=hardware.solver)[:, None]
     return g if hardware.wires is None else crossbar.transfer_matrix(g, hardware.wires, solver=hardware.solver)
 
 
-def differential(programmed: Programmed, s: Float[Array, "S 2 T C r c"], hardware: Hardware) -> Settled:
-    """What the arrays answer, siemens, as one matrix: negative columns taken from positive ones, tiles side by side."""
+def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:
+    """What the arrays answer, siemens, as one matrix for each converted column of a digit: tiles side by side."""
     layout = tiling((programmed.n_in, programmed.n_out), hardware)
-    matrix = jnp.moveaxis(layout.join_columns(s[:, 0] - s[:, 1]), 0, -2)  # (T, r, S, N)
-    return Settled(matrix, programmed.weight_step, programmed.slice_weights, programmed.n_in)
+    joined = layout.join_columns(hardware.encoding.respond(s))  # (K, S, T, r, N)
+    kept = (programmed.adc, programmed.gains, programmed.offsets, programmed.weight_step, programmed.slice_weights)
+    return Settled(jnp.moveaxis(joined, 1, -2), *kept, programmed.n_in)
 
 
 def multiply(
-    settled: Settled, x: Float[Array, "... n_in"], hardware: Hardware, settings: Settings | None = None
+    settled: Settled,
+    x: Float[Array, "... n_in"],
+    hardware: Hardware,
+    settings: Settings | None = None,
+    *,
+    key: jax.Array | None = None,
 ) -> Float[Array, "... n_out"]:
-    """Inputs (..., n_in) through a settled chip.
+    """Inputs (..., n_in) through a settled chip; the key is for noise of the conversions.
 
     Raises:
       UserError: shapes that do not fit, hardware or settings out of range.
     """
     check(hardware)
     settings = complete(settings, hardware)
-    currents, scale, place = column_currents(settled, x, hardware, settings)  # (T, P, B, S, N)
-    sums = convert(currents, hardware, settings, rows=settled.matrix.shape[1])
+    currents, sums, step, place = column_currents(settled, x, hardware, settings)  # (K, T, P, B, S, N), (T, P, B)
+    levels = convert(currents, hardware, settings, rows=settled.matrix.shape[2], state=settled.adc, key=key)
+    if settled.gains is not None:
+        levels = levels * settled.gains[:, :, None, None]
     # Highest precision: accelerators round the factors of a product to 8 or 11 bits otherwise.
-    y = jnp.einsum("tpbsn,p,s->bn", sums, place, settled.slice_weights, precision=lax.Precision.HIGHEST)
-    return (y * (scale * settled.weight_step)).reshape(*np.shape(x)[:-1], y.shape[-1])
+    total = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+    y = total("ktpbsn,p,s->bn", levels, place, settled.slice_weights)
+    if settled.offsets is not None:
+        y += total("tpb,p,tsn,s->bn", sums, place, settled.offsets, settled.slice_weights)
+    return (y * (step * settled.weight_step)).reshape(*np.shape(x)[:-1], y.shape[-1])
 
 
 def column_currents(
     settled: Settled, x: Float[Array, "... n_in"], hardware: Hardware, settings: Settings
-) -> tuple[Float[Array, "T P B S N"], jax.Array, Float[Array, " P"]]:
-    """Differential column currents before conversion, ampere; the value of one unit of current; the phases' place values.
-
-    The value is that of one ampere in input codes times weight codes, so that outputs are sum(currents) * value * weight_step.
-    """
+) -> tuple[Float[Array, "K T P B S N"], Float[Array, "T P B"], jax.Array, Float[Array, " P"]]:
+    """Column currents before conversion, ampere; the sums of input digits; the value of an input code; the phases' places."""
     x = _as_array("x", x)
     if x.shape[-1:] != (settled.n_in,):
         raise UserError(f"x has shape {x.shape}; its last axis must have the {settled.n_in} inputs of the programmed weights.")
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
-    layout = tiling((settled.n_in, settled.matrix.shape[-1]), hardware)
-    rows = layout.cut_rows(digits.reshape(-1, settled.n_in))  # (P * B, T, r)
-    volts = jnp.moveaxis(hardware.dac.voltages(rows), 1, 0)  # (T, P * B, r)
-    tiles, r, slices, n = settled.matrix.shape
-    currents = jnp.matmul(volts, settled.matrix.reshape(tiles, r, slices * n), precision=lax.Precision.HIGHEST)
-    return currents.reshape(tiles, len(digits), -1, slices, n), step / unit_current(hardware), place
+    layout, encoding = tiling((settled.n_in, settled.matrix.shape[-1]), hardware), hardware.encoding
+    rows = jnp.moveaxis(layout.cut_rows(digits.reshape(-1, settled.n_in)), 1, 0)  # (T, P * B, r)
+    volts = hardware.dac.voltages(encoding.drive(rows))
+    k, tiles, r, slices, n = settled.matrix.shape
+    currents = jnp.matmul(volts, settled.matrix.reshape(k, tiles, r, slices * n), precision=lax.Precision.HIGHEST)
+    sums = encoding.input_sum(rows).reshape(tiles, len(digits), -1)
+    return currents.reshape(k, *sums.shape, slices, n), sums, step, place
 
 
-def convert(currents: Float[Array, "T P B S N"], hardware: Hardware, settings: Settings, *, rows: int) -> jax.Array:
-    """The currents as the ADC reports them, ampere; unchanged where there is no ADC."""
+def convert(
+    currents: Float[Array, "K T P B S N"],
+    hardware: Hardware,
+    settings: Settings,
+    *,
+    rows: int,
+    state: Any = None,
+    key: jax.Array | None = None,
+) -> jax.Array:
+    """The currents (ampere) as the ADC reports them, in levels: units of `unit_current`. Where there is no ADC, as they are.
+
+    Currents that cannot be negative use all codes of the ADC: they are converted around the middle of the range.
+    """
+    unit = unit_current(hardware)
+    levels = currents / unit
     if settings.adc_bits is None:
-        return currents
-    limit = settings.adc_range
-    if limit is None:
-        largest = rows * hardware.dac.top_digit * hardware.encoding.top_digit
-        limit = full_scale(settings.adc_bits, largest, unit_current(hardware))
-    return hardware.adc.convert(currents, settings.adc_bits, limit)
+        return levels
+    limit = full_scale_levels(hardware, settings, rows) if settings.adc_range is None else settings.adc_range / unit
+    state = jax.tree.map(lambda leaf: leaf[:, :, None, None], state)
+    if signed_currents(hardware, settings):
+        return hardware.adc.convert(levels, settings.adc_bits, limit, state, key)
+    return 0.5 * (hardware.adc.convert(2 * levels - limit, settings.adc_bits, limit, state, key) + limit)
 
 
-def weight_digits(
-    w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings
-) -> tuple[Float[Array, "S n_in n_out"], jax.Array, Float[Array, " S"]]:
-    """Signed digits of the weights, the value of one code, and the slices' place values (zero for slices not in use)."""
-    limit = jnp.max(jnp.abs(w)) if settings.weight_range is None else settings.weight_range
-    if settings.weight_bits is None:
-        step = jnp.where(limit > 0, limit, 1).astype(w.dtype)
-        return (clip_through(w, -limit, limit) / step)[None], step, jnp.ones(1, w.dtype)
-    codes, step = quantize(w, limit, settings.weight_bits)
-    used = mapping.slices.in_use(jnp.round(settings.weight_bits) - 1, hardware.encoding.cell_bits)
+def signed_currents(hardware: Hardware, settings: Settings) -> bool:
+    """Whether the current of a converted column can be negative."""
+    driven = settings.input_signed and hardware.dac.signs == "sign_magnitude" and hardware.encoding.rows_per_input == 1
+    return bool(driven or hardware.encoding.signed_columns)
+
+
+def full_scale_levels(hardware: Hardware, settings: Settings, rows: int) -> jax.Array:
+    """Levels at the largest code of an uncalibrated ADC on arrays of so many rows: nothing that can arrive clips."""
+    inputs = rows // hardware.encoding.rows_per_input
+    largest = inputs * hardware.dac.top_digit * hardware.encoding.largest(baseline(hardware))
+    return full_scale(settings.adc_bits, largest, signed=signed_currents(hardware, settings))
+
+
+def weight_digits(w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings) -> tuple[mapping.Digits, jax.Array]:
+    """Digits of the weights as the encoding holds them, and the value of one code."""
+    encoding = hardware.encoding
+    limit = encoding.default_range(w) if settings.weight_range is None else settings.weight_range
+    codes, step = encoding.codes(w, limit, settings.weight_bits)
     assert settings.slices is not None  # `complete` filled it in
-    digits = mapping.slices.split(codes, settings.slices, hardware.encoding.cell_bits, used)
-    return digits, step, mapping.slices.weights(settings.slices, hardware.encoding.cell_bits, used, w.dtype)
+    return encoding.split(codes, settings.weight_bits, settings.slices), step
 
 
 def input_digits(
@@ -229,11 +282,44 @@ def input_digits(
         step = jnp.where(limit > 0, limit, 1)
         return (clip_through(x, -limit, limit) / step)[None], step, jnp.ones(1, x.dtype)
     codes, step = quantize(x, limit, settings.input_bits, signed=settings.input_signed)
-    bits = magnitude_bits(jnp.round(settings.input_bits), signed=settings.input_signed)
     assert settings.phases is not None
+    if hardware.dac.sign_phases(signed=settings.input_signed):
+        digits, place = mapping.slices.twos_complement(codes, settings.input_bits, settings.phases, hardware.dac.bits)
+        return digits, step, place
+    bits = magnitude_bits(jnp.round(settings.input_bits), signed=settings.input_signed)
     used = mapping.slices.in_use(bits, hardware.dac.bits)
     digits = mapping.slices.split(codes, settings.phases, hardware.dac.bits, used)
     return digits, step, mapping.slices.weights(settings.phases, hardware.dac.bits, used, x.dtype)
+
+
+def _at_once(tiles: jax.Array, zero: jax.Array | None, hardware: Hardware, key: jax.Array | None) -> Any:
+    """The state of the cells (S, D, T, C, r, c) of all slices."""
+    targets = hardware.encoding.encode(tiles, hardware.device.g_min, hardware.device.g_max, zero)
+    return _per_tile(hardware.device.program, targets, key)
+
+
+def _one_after_another(tiles: jax.Array, zero: jax.Array | None, hardware: Hardware, key: jax.Array | None) -> Any:
+    """As `_at_once`, but each slice makes up for what the one before it was measured to miss."""
+    states, target = [], tiles[:1]
+    for s in range(len(tiles)):
+        states.append(_at_once(target, zero, hardware, fold_index(key, s)))
+        held = hardware.encoding.respond(hardware.device.read(states[-1]))[0]
+        level = (hardware.device.g_max - hardware.device.g_min) / hardware.encoding.top_digit
+        target = hardware.encoding.missing(held / level, target)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *states)
+
+
+def _converters(hardware: Hardware, layout: mapping.Tiling, slices: int, key: jax.Array | None, dtype: Any) -> Any:
+    """The state of the ADC that each column is converted by, (K, T, S, N, ...): `share` neighbours have the same one."""
+    shape = (hardware.encoding.columns, layout.row_tiles, slices, layout.col_tiles, layout.tile_cols)
+    drawn = hardware.adc.draw(shape, key, dtype)
+    turns = jnp.floor(jnp.arange(layout.tile_cols) / hardware.adc.share).astype(int)
+
+    def by_column(leaf: jax.Array) -> jax.Array:
+        shared = jnp.take(leaf, turns, axis=4)
+        return shared.reshape(*shape[:3], -1, *leaf.shape[5:])[:, :, :, : layout.n_out]
+
+    return jax.tree.map(by_column, drawn)
 
 
 def _per_tile(draw: Callable[..., Any], tree: Any, key: jax.Array | None) -> Any:
@@ -252,9 +338,20 @@ def unit_current(hardware: Hardware) -> jax.Array | float:
     return level * hardware.dac.volt_per_digit
 
 
+def baseline(hardware: Hardware) -> jax.Array | float:
+    """The conductance of a cell at digit zero, in levels."""
+    device = hardware.device
+    return device.g_min * hardware.encoding.top_digit / (device.g_max - device.g_min)
+
+
 def tiling(shape: tuple[int, ...], hardware: Hardware) -> mapping.Tiling:
     """How a matrix of `shape` (n_in, n_out) lies on the arrays of this hardware."""
-    return mapping.Tiling(shape[0], shape[1], hardware.rows, hardware.cols)
+    return mapping.Tiling(shape[0], shape[1], *usable(hardware), hardware.partition)
+
+
+def usable(hardware: Hardware) -> tuple[int, int]:
+    """Inputs and outputs of the largest matrix that one array takes."""
+    return hardware.rows // hardware.encoding.rows_per_input, hardware.cols - hardware.encoding.extra_columns
 
 
 def _as_array(name: str, value: Any, dims: int | None = None) -> jax.Array:

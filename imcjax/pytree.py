@@ -13,9 +13,20 @@ import jax
 Record = TypeVar("Record")
 
 
-def static(*, default: Any = dataclasses.MISSING, low: int | None = None, high: int | None = None, **kwargs: Any) -> Any:
-    """A field that is part of the structure: it must be hashable, and another value compiles another program."""
-    return dataclasses.field(default=default, metadata={"static": True, "low": low, "high": high, "unit": ""}, **kwargs)
+def static(
+    *,
+    default: Any = dataclasses.MISSING,
+    low: int | None = None,
+    high: int | None = None,
+    options: tuple[str, ...] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """A field that is part of the structure: it must be hashable, and another value compiles another program.
+
+    A number lies in [low, high], a string is one of `options`.
+    """
+    metadata = {"static": True, "low": low, "high": high, "unit": "", "options": options}
+    return dataclasses.field(default=default, metadata=metadata, **kwargs)
 
 
 def number(

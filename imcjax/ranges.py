@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from imcjax import pipeline
-from imcjax.converters import best_range, full_scale
+from imcjax.converters import best_range
 from imcjax.hardware import Hardware
 from imcjax.settings import Settings, complete
 
@@ -73,18 +73,19 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
 
     def currents(w: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         settled = pipeline.settle(pipeline.program(w, fast, settings), fast)
-        amperes, _, place = pipeline.column_currents(settled, x, fast, settings)
+        amperes, _, _, place = pipeline.column_currents(settled, x, fast, settings)
         return amperes, place
 
-    amperes, place = jax.vmap(currents, in_axes=(0, 1))(w, x)  # (groups, T, P, samples, S, N), (groups, P)
+    amperes, place = jax.vmap(currents, in_axes=(0, 1))(w, x)  # (groups, K, T, P, samples, S, N), (groups, P)
     significance = jnp.broadcast_to((place[0] ** 2)[:, None, None, None], amperes.shape)
     slices, weights = (jnp.moveaxis(a, -2, 0).reshape(a.shape[-2], -1) for a in (amperes, significance))
-    rows = pipeline.tiling(w.shape[1:], hardware).tile_rows
-    largest = rows * hardware.dac.top_digit * hardware.encoding.top_digit
-    fallback = full_scale(settings.adc_bits, largest, pipeline.unit_current(hardware))
+    rows = pipeline.tiling(w.shape[1:], hardware).tile_rows * hardware.encoding.rows_per_input
+    fallback = pipeline.full_scale_levels(hardware, settings, rows) * pipeline.unit_current(hardware)
+    signed = pipeline.signed_currents(hardware, settings)
 
     def one(values: jax.Array, weights: jax.Array) -> jax.Array:
-        return best_range(_thin(values), settings.adc_bits, weights=_thin(weights) + 1e-30, fallback=fallback)
+        significance = _thin(weights) + 1e-30
+        return best_range(_thin(values), settings.adc_bits, signed=signed, weights=significance, fallback=fallback)
 
     return jax.vmap(one)(slices, weights)[:, None]
 

@@ -1,6 +1,7 @@
 """Settings of one layer: its bit-widths and the ranges of its converters."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +9,6 @@ import numpy as np
 
 from imcjax.errors import UserError, check_number, concrete
 from imcjax.hardware import Hardware
-from imcjax.mapping import slices
 from imcjax.pytree import number, record, static
 
 
@@ -29,7 +29,7 @@ class Settings:
         result, only the time it takes.
     """
 
-    weight_bits: Any = number(default=None, low=2, high=16)
+    weight_bits: Any = number(default=None, low=1, high=16)
     input_bits: Any = number(default=None, low=1, high=16)
     adc_bits: Any = number(default=None, low=2, high=24)
     weight_range: Any = number(default=None, low=0.0)
@@ -52,7 +52,7 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
     """
     settings = Settings() if settings is None else settings
     widest = {
-        "weight_bits": (hardware.encoding.weight_bits, 2, "encoding.weight_bits"),
+        "weight_bits": (hardware.encoding.weight_bits, min(2, hardware.encoding.weight_bits or 2), "encoding.weight_bits"),
         "input_bits": (hardware.dac.input_bits, 2 if settings.input_signed else 1, "dac.input_bits"),
         "adc_bits": (hardware.adc.bits, 2, "adc.bits"),
     }
@@ -77,13 +77,13 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
 
 def _check_counts(settings: Settings, hardware: Hardware) -> None:
     """Refuse fewer slices or phases than known bit-widths take: the digits left out would be missing from the result."""
-    bits = {
-        "slices": ("weight_bits", True, hardware.encoding.cell_bits),
-        "phases": ("input_bits", settings.input_signed, hardware.dac.bits),
+    counts = {
+        "slices": ("weight_bits", hardware.encoding.count),
+        "phases": ("input_bits", partial(hardware.dac.count, signed=settings.input_signed)),
     }
-    for name, (width, with_sign, digit_bits) in bits.items():
+    for name, (width, count_of) in counts.items():
         known, count = concrete(getattr(settings, width)), getattr(settings, name)
-        needed = 1 if known is None else slices.count(int(np.round(known).max()) - with_sign, digit_bits)
+        needed = 1 if known is None else count_of(int(np.round(known).max()))
         if count < needed:
             raise UserError(f"settings.{name} is {count}, but {known!s} {width} take {needed}; give at least {needed}.")
 

@@ -49,7 +49,7 @@ STAGES = {
     "reram_wan2022": cells(devices.ReramWan2022()),
     "dac": lambda x: Dac(input_bits=4, bits=2, v_read=x[0]).voltages(x),
     "adc": lambda x: Adc(bits=8).convert(x, 3 + x[0], 0.77),
-    "full_scale": lambda x: full_scale(2 + x[0], 41.0, x[1])[None],
+    "full_scale": lambda x: full_scale(2 + x[0], 40.0 + x[1])[None],
     "best_range": lambda x: best_range(x, 3.0)[None],
     "program": programmed,
     "mvm": outputs(HARDWARE),

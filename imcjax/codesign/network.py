@@ -8,12 +8,11 @@ import numpy as np
 from flax import nnx
 
 from imcjax.hardware import Hardware
-from imcjax.mapping import slices
 from imcjax.nn import Chip, Noise, layers, matrices, operators
 from imcjax.nn.operator import BITS
 from imcjax.pipeline import Programmed, Settled
 from imcjax.ranges import find_ranges
-from imcjax.settings import Settings, magnitude_bits
+from imcjax.settings import Settings
 
 
 Ranges = dict[str, dict[str, jax.Array]]
@@ -49,8 +48,7 @@ class Network:
         """The same network computing no more slices and phases than these whole bit-widths use: same results, less work."""
         counts = []
         for (weight, inputs, _), signed in zip(np.round(np.asarray(bits)).astype(int), self.signed, strict=True):
-            sent = int(magnitude_bits(int(inputs), signed=signed))
-            counts.append((slices.count(int(weight) - 1, hardware.encoding.cell_bits), slices.count(sent, hardware.dac.bits)))
+            counts.append((hardware.encoding.count(int(weight)), hardware.dac.count(int(inputs), signed=signed)))
         return dataclasses.replace(self, counts=tuple(counts))
 
     def trimmed_ranges(self, ranges: Ranges) -> Ranges:

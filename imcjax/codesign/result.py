@@ -111,7 +111,7 @@ def _layers(problem: Problem, design: Design) -> list[dict[str, Any]]:
                 "n_out": work.n_out,
                 "groups": work.groups,
                 "positions": work.positions,
-                "arrays": work.groups * slices * 2 * tiling.row_tiles * tiling.col_tiles,
+                "arrays": work.groups * slices * problem.hardware.encoding.cells * tiling.row_tiles * tiling.col_tiles,
                 "utilisation": tiling.utilisation,
                 "energy": {name: float(value) for name, value in bill.energy.items()},
                 "area": {name: float(value) for name, value in bill.area.items()},

@@ -20,34 +20,43 @@ class Adc:
     bits: int | None = static(default=None, low=2, high=24)
     share: float = number(default=8.0, low=1.0, high=4096.0)
 
+    def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: jnp.dtype = jnp.float32) -> None:
+        """The state of converters: none, all are nominal."""
+        return None
+
     def convert(
-        self, currents: Float[Array, "..."], bits: jax.Array | float, current_range: jax.Array | float
+        self,
+        currents: Float[Array, "..."],
+        bits: jax.Array | float,
+        current_range: jax.Array | float,
+        state: None = None,
+        key: jax.Array | None = None,
     ) -> Float[Array, "..."]:
         """The currents as the converter sees them.
 
         Args:
-          currents: (...) ampere.
+          currents: (...) ampere, or any other unit that the range has too.
           bits: resolution b, rounded to a whole number; the gradient passes straight through.
-          current_range: ampere, the largest code's current; broadcasts against `currents`.
+          current_range: the largest code's current; broadcasts against `currents`.
 
         Returns:
-          (...) ampere: code times LSB. The gradient passes where the input is within the range; where it clips it goes to the
-          range.
+          (...) in the same unit: code times LSB. The gradient passes where the input is within the range; where it clips it
+          goes to the range.
         """
         codes, lsb = quantize(currents, current_range, bits, signed=True)
         return codes * lsb
 
 
-def full_scale(bits: jax.Array | float, largest: float, unit: jax.Array | float) -> jax.Array:
-    """The range, ampere, of an uncalibrated ADC: wide enough for the largest possible sum, its LSB a power of two of the unit.
+def full_scale(bits: jax.Array | float, largest: jax.Array | float, *, signed: bool = True) -> jax.Array:
+    """The range, in levels, of an uncalibrated ADC: wide enough for the largest possible sum, its LSB a power of two.
 
-    With enough bits the LSB is the unit current itself and every partial sum of an ideal array converts exactly.
+    With enough bits the LSB is one level, and every partial sum of an ideal array converts exactly.
 
     Args:
       bits: resolution.
-      largest: the largest partial sum of one column, in units.
-      unit: ampere, the current of one input digit times one weight digit.
+      largest: the largest partial sum of one column, in levels: the current of input digit one times weight digit one.
+      signed: whether sums can be negative; those that cannot have the negative codes too.
     """
-    top = largest_code(round_through(jnp.asarray(bits, dtype=float)), signed=True)
+    top = largest_code(round_through(jnp.asarray(bits, dtype=float)), signed=True) * (1 if signed else 2)
     coarser = jnp.maximum(ceil_through(jnp.log2(largest / top) - 1e-6), 0.0)
-    return unit * top * jnp.exp2(coarser)
+    return top * jnp.exp2(coarser)

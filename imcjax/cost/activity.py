@@ -82,7 +82,8 @@ def row_conductance(
 ) -> Float[Array, "*groups n_in"]:
     """(n_in,) siemens: the target conductances on each row, summed over columns, both polarities and the slices in use.
 
-    Slices not in use and the cells that pad the last tile are not counted.
+    Slices not in use and the cells that pad the last tile are not counted. Where an input has two wordlines, one of which it
+    drives, the mean of both counts.
 
     Args:
       w: (n_in, n_out) weights, any unit, or (groups, n_in, n_out).
@@ -94,6 +95,8 @@ def row_conductance(
     """
     if w.ndim == 3:
         return jax.vmap(lambda group: row_conductance(group, hardware, settings))(w)
-    digits, _, place = pipeline.weight_digits(w, hardware, complete(settings, hardware))
-    g = hardware.encoding.encode(digits, hardware.device.g_min, hardware.device.g_max)  # (S, 2, n_in, n_out)
-    return jnp.einsum("spij,s->i", g, (place > 0).astype(g.dtype))
+    digits, _ = pipeline.weight_digits(w, hardware, complete(settings, hardware))
+    encoding, tile = hardware.encoding, digits.values[:, None, None]
+    g = encoding.encode(tile, hardware.device.g_min, hardware.device.g_max, digits.zero)  # (S, D, 1, 1, rows, columns)
+    on_rows = jnp.einsum("sdtcij,s->i", g, (digits.place != 0).astype(g.dtype))
+    return jnp.mean(on_rows.reshape(-1, encoding.rows_per_input), axis=1)

@@ -1,10 +1,10 @@
 """One layer on the hardware: counts times costs.
 
-The chip. Each weight slice and each polarity of a tile is an array of its own. The currents of a plus and a minus column are
-subtracted before conversion, so a pair takes one; `Adc.share` columns take turns at one ADC. Every phase drives every used row
-of every array. An inference reads each position's inputs from the buffer, runs the phases one after another, adds the shifted
-partial sums, and writes the outputs with as many bits as the inputs had; positions and layers follow one another; tiles, slices
-and groups work side by side. Writing weights, control and leakage are not counted.
+The chip. Each weight slice, and each cell of a digit, of a tile is on an array of its own. The encoding says how many
+conversions a digit takes: one where a pair's columns are subtracted before it. `Adc.share` columns take turns at one ADC. Every
+phase drives every used row of every array. An inference reads each position's inputs from the buffer, runs the phases one after
+another, adds the shifted partial sums, and writes the outputs with as many bits as the inputs had; positions and layers follow
+one another; tiles, slices and groups work side by side. Writing weights, control and leakage are not counted.
 """
 
 from collections.abc import Iterable
@@ -67,15 +67,18 @@ def counts(work: Work, bits: Bits, hardware: Hardware) -> tuple[jax.Array, jax.A
     Whole at whole widths and linear between, which is the expectation under random rounding. The derivative at a whole width is
     the mean of the slopes on its two sides.
     """
-    weight = magnitude_bits(bits.weight, signed=True)
+    encoding, dac = hardware.encoding, hardware.dac
     sent = magnitude_bits(bits.input, signed=work.input_signed)
-    return _digits(weight, hardware.encoding.cell_bits), _digits(sent, hardware.dac.bits)
+    slices = _digits(encoding.stored_bits(bits.weight), encoding.cell_bits) + encoding.sign_slices
+    return slices, _digits(sent, dac.bits) + dac.sign_phases(signed=work.input_signed)
 
 
 def conversions(work: Work, bits: Bits, hardware: Hardware) -> jax.Array:
     """ADC conversions of one inference: positions x phases x slices x row tiles x outputs x groups."""
     slices, phases = counts(work, bits, hardware)
-    return phases * slices * (work.positions * work.groups * work.tiling(hardware).row_tiles * work.n_out)
+    tiling = work.tiling(hardware)
+    each = hardware.encoding.conversions(work.n_out, tiling.col_tiles)
+    return phases * slices * (work.positions * work.groups * tiling.row_tiles * each)
 
 
 def layer_cost(
@@ -109,12 +112,13 @@ def layer_cost(
     slices, phases = counts(work, bits, hardware)
     vectors = work.positions * work.groups
     tiles = work.groups * tiling.row_tiles * tiling.col_tiles
-    arrays = tiles * 2 * slices
+    cells, wordlines = hardware.encoding.cells, hardware.encoding.cells * hardware.encoding.rows_per_input
+    arrays = tiles * cells * slices
     adcs = jnp.maximum(hardware.cols / hardware.adc.share, 1.0)  # of the arrays of one slice of one tile, plus and minus
     turns = jnp.minimum(hardware.adc.share, float(tiling.tile_cols))
     sums = phases * (vectors * tiling.row_tiles * work.n_out)
-    lines = phases * slices * (vectors * work.n_in * 2 * tiling.col_tiles)
-    cells = slices * (2 * tiling.col_tiles * hardware.cols)
+    lines = phases * slices * (vectors * work.n_in * wordlines * tiling.col_tiles)
+    gates = slices * (cells * tiling.col_tiles * hardware.cols)
     # One number a width before interpolating: a sweep over widths then costs a few operations a design, whatever n_in is.
     volts = between(_mean_of_groups(jnp.sum(activity.volts_squared, axis=-1)), bits.input) * vectors
     reads = array.energy_j(activity.volts_squared, row_conductance[..., None, :], tech)
@@ -128,7 +132,7 @@ def layer_cost(
         energy={
             "adc": conversions(work, bits, hardware) * adc.energy_j(bits.adc, tech),
             "array": read,
-            "wordline": drivers.wordline_energy_j(volts, cells, tech),
+            "wordline": drivers.wordline_energy_j(volts, gates, tech),
             "dac": lines * drivers.dac_energy_j(dac_bits, tech),
             "digital": sums * digital.energy_j(bits, slices, tiling.row_tiles, tech),
             "buffer": (bits_in + bits_out) * work.positions * buffers.energy_j(tech),

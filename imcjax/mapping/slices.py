@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from imcjax.mapping.base import Digits
+
 
 def count(magnitude_bits: int, digit_bits: int) -> int:
     """How many digits of `digit_bits` bits hold `magnitude_bits` bits."""
@@ -48,3 +50,27 @@ def weights(digits: int, digit_bits: int, used: jax.Array, dtype: jnp.dtype) -> 
     """(S,) the place value 2^(k s) of each digit, zero for those not in use: no noise, no conversion comes from them."""
     place = jnp.arange(digits)
     return jnp.where(place < used, jnp.exp2(place * float(digit_bits)), 0.0).astype(dtype)
+
+
+def signed_digits(codes: Float[Array, "..."], bits: jax.Array | float | None, digits: int, digit_bits: int) -> Digits:
+    """Sign and magnitude: digits of the magnitude of codes of `bits` bits that carry their sign; with None, one digit."""
+    if bits is None:
+        return Digits(codes[None], jnp.ones(1, codes.dtype), None)
+    used = in_use(jnp.round(bits) - 1, digit_bits)
+    return Digits(split(codes, digits, digit_bits, used), weights(digits, digit_bits, used, codes.dtype), None)
+
+
+def twos_complement(
+    codes: Float[Array, "..."], bits: jax.Array | float, digits: int, digit_bits: int
+) -> tuple[Float[Array, "digits ..."], Float[Array, " digits"]]:
+    """Two's complement digits of codes of `bits` bits, and their place values; the last is the sign, of place -2^(bits - 1).
+
+    None of the digits is negative. The gradient of a code is shared between the digits below the sign.
+    """
+    bits = lax.stop_gradient(jnp.round(jnp.asarray(bits, codes.dtype)))
+    modulus = jnp.exp2(bits - 1)
+    negative = lax.stop_gradient((codes < 0).astype(codes.dtype))
+    used = in_use(bits - 1, digit_bits)
+    lower = split(codes + negative * modulus, digits - 1, digit_bits, used)
+    place = jnp.append(weights(digits - 1, digit_bits, used, codes.dtype), -modulus)
+    return jnp.concatenate([lower, negative[None]]), place

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """How an (n_in, n_out) matrix lies on arrays of at most `rows` x `cols` cells: even partition, the rest in the last tile.
+    """How an (n_in, n_out) matrix lies on arrays of at most `rows` x `cols` weights.
 
+    Tiles are as equal as can be (partition "even"), or all but the last ones fill their arrays ("full").
     Cells beyond a tile's rows and columns are switched off (1T1R), which makes the array electrically as small as the tile; the
     few cells that pad the last tile stay at the conductance of weight zero.
     """
@@ -18,6 +19,7 @@ class Tiling:
     n_out: int
     rows: int
     cols: int
+    partition: str = "even"
 
     @property
     def row_tiles(self) -> int:
@@ -32,12 +34,12 @@ class Tiling:
     @property
     def tile_rows(self) -> int:
         """Rows used of each array."""
-        return -(-self.n_in // self.row_tiles)
+        return -(-self.n_in // self.row_tiles) if self.partition == "even" else min(self.n_in, self.rows)
 
     @property
     def tile_cols(self) -> int:
         """Columns used of each array."""
-        return -(-self.n_out // self.col_tiles)
+        return -(-self.n_out // self.col_tiles) if self.partition == "even" else min(self.n_out, self.cols)
 
     @property
     def utilisation(self) -> float:
@@ -54,10 +56,10 @@ class Tiling:
         return jnp.swapaxes(blocks, -3, -2)
 
     def join_columns(
-        self, tiles: Float[Array, "... row_tiles col_tiles tile_rows tile_cols"]
-    ) -> Float[Array, "... row_tiles tile_rows n_out"]:
+        self, tiles: Float[Array, "... row_tiles col_tiles rows tile_cols"]
+    ) -> Float[Array, "... row_tiles rows n_out"]:
         """Tiles with their columns side by side again, the padding columns dropped."""
-        joined = jnp.swapaxes(tiles, -3, -2).reshape(*tiles.shape[:-4], self.row_tiles, self.tile_rows, -1)
+        joined = jnp.swapaxes(tiles, -3, -2).reshape(*tiles.shape[:-4], self.row_tiles, tiles.shape[-2], -1)
         return joined[..., : self.n_out]
 
     def cut_rows(self, x: Float[Array, "... n_in"]) -> Float[Array, "... row_tiles tile_rows"]:

@@ -14,7 +14,7 @@ from imcjax import pipeline
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
-from imcjax.mapping import patches
+from imcjax.mapping import Packing, patches
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
 from imcjax.settings import Settings
 
@@ -24,8 +24,8 @@ RANGES = ("weight_range", "input_range", "adc_range")
 
 
 def respond(chips: pipeline.Programmed, s: jax.Array, hardware: Hardware) -> pipeline.Settled:
-    """`pipeline.differential` of a layer's groups; leaves and result have a leading axis of groups."""
-    return jax.vmap(lambda chip, s: pipeline.differential(chip, s, hardware))(chips, s)
+    """`pipeline.columns` of a layer's groups; leaves and result have a leading axis of groups."""
+    return jax.vmap(lambda chip, s: pipeline.columns(chip, s, hardware))(chips, s)
 
 
 class Operator(nnx.Module):
@@ -90,7 +90,7 @@ class Operator(nnx.Module):
         def one(chip: Any, x: jax.Array, w: jax.Array, group: jax.Array) -> jax.Array:
             folded = fold_index(key, group)
             if isinstance(chip, pipeline.Settled):
-                return pipeline.multiply(chip, x, hardware, settings)
+                return pipeline.multiply(chip, x, hardware, settings, key=fold_name(folded, "adc"))
             if chip is None:
                 chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
             return pipeline.read(chip, x, hardware, settings, key=fold_name(folded, "read"))
@@ -180,9 +180,18 @@ class ConvGeneralDilated(Operator):
     """
 
     def matrices(self, kernel: jax.Array, groups: int) -> jax.Array:
-        """The kernel (*window, channels / groups, n_out) as (groups, prod(window) * channels / groups, n_out / groups)."""
+        """The kernel (*window, channels / groups, n_out) as (groups, prod(window) * channels / groups, n_out / groups).
+
+        Groups that share an array are one block-diagonal matrix.
+        """
         flat = kernel.reshape(-1, groups, kernel.shape[-1] // groups)
-        return jnp.moveaxis(flat, 1, 0)
+        return self._packing(kernel.shape, groups).pack(jnp.moveaxis(flat, 1, 0))
+
+    def _packing(self, kernel_shape: Sequence[int], groups: int) -> Packing:
+        if self.technology.packing == "apart":
+            return Packing(groups, 1)
+        n_in, n_out = math.prod(kernel_shape[:-1]), kernel_shape[-1] // groups
+        return Packing.of(groups, n_in, n_out, *pipeline.usable(self.technology))
 
     def vectors(
         self,
@@ -201,7 +210,8 @@ class ConvGeneralDilated(Operator):
           UserError: a convolution that dilates its input.
         """
         self._check(lhs_dilation)
-        return unroll(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count)
+        rows = unroll(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count)
+        return self._packing(kernel.shape, feature_group_count).join(rows)
 
     def some_vectors(
         self,
@@ -217,7 +227,8 @@ class ConvGeneralDilated(Operator):
     ) -> tuple[jax.Array, int]:
         """At most `most` of the `vectors`, evenly chosen, as (vectors, groups, n_in); and how many there are."""
         self._check(lhs_dilation)
-        return some_vectors(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count, most)
+        rows, total = some_vectors(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count, most)
+        return self._packing(kernel.shape, feature_group_count).join(rows), total
 
     def _check(self, lhs_dilation: Sequence[int] | None) -> None:
         if lhs_dilation is not None and math.prod(lhs_dilation) != 1:
@@ -238,6 +249,7 @@ class ConvGeneralDilated(Operator):
         """As `lax.conv_general_dilated`, channels last."""
         rows = self.vectors(x, kernel, window_strides, padding, feature_group_count=feature_group_count, **geometry)
         y = self.matmul(rows, self.matrices(kernel, feature_group_count))
+        y = self._packing(kernel.shape, feature_group_count).part(y)
         return y.reshape(*y.shape[:-2], -1).astype(preferred_element_type or jnp.result_type(x, kernel))
 
 

@@ -8,7 +8,7 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from imcjax import mapping, pipeline
+from imcjax import pipeline
 from imcjax.nn.batchnorm import Identity
 from imcjax.nn.calibrate import matrices
 from imcjax.nn.convert import layers, operators
@@ -81,13 +81,13 @@ def summary(model: Any) -> Summary:
         groups, n_in, n_out = matrices(found[path]).shape
         tiling = pipeline.tiling((n_in, n_out), hardware)
         widest = hardware.encoding.slices if operator.slices is None else operator.slices
-        used = None if settings.weight_bits is None else round(float(settings.weight_bits)) - 1
-        slices = widest if used is None else min(widest, mapping.slices.count(used, hardware.encoding.cell_bits))
+        used = None if settings.weight_bits is None else round(float(settings.weight_bits))
+        slices = widest if used is None else min(widest, hardware.encoding.count(used))
         rows.append(
             LayerSummary(
                 path=path,
                 shape=(groups, n_in, n_out),
-                arrays=groups * slices * 2 * tiling.row_tiles * tiling.col_tiles,
+                arrays=groups * slices * hardware.encoding.cells * tiling.row_tiles * tiling.col_tiles,
                 row_tiles=tiling.row_tiles,
                 col_tiles=tiling.col_tiles,
                 utilisation=tiling.utilisation,

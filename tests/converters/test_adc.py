@@ -52,29 +52,26 @@ def test_gradient_passes_inside_and_goes_to_the_range_where_it_clips():
     np.testing.assert_allclose(to_range, [-1, 0, value[2] - 0.3, value[3] - 0.99, 1], atol=1e-6)
 
 
-UNIT = 3e-7
-
-
 @pytest.mark.parametrize("largest", [1, 3, 7, 9, 64 * 9, 128 * 3 * 15, 1023])
 @pytest.mark.parametrize("bits", [2, 4, 8, 11, 16])
-def test_full_scale_spans_the_largest_sum_by_a_power_of_two_of_the_unit(bits, largest):
+def test_full_scale_spans_the_largest_sum_by_a_power_of_two(bits, largest):
     top = 2 ** (bits - 1) - 1
-    limit = float(full_scale(bits, float(largest), UNIT))
-    exponent = np.log2(limit / top / UNIT)
+    limit = float(full_scale(bits, float(largest)))
+    exponent = np.log2(limit / top)
     assert exponent == pytest.approx(round(exponent), abs=1e-5)
     assert round(exponent) >= 0
-    assert limit >= largest * UNIT * (1 - 1e-6)
+    assert limit >= largest * (1 - 1e-6)
     if round(exponent) > 0:  # half the LSB would not do
-        assert limit / 2 < largest * UNIT * (1 - 1e-6)
+        assert limit / 2 < largest * (1 - 1e-6)
 
 
 def test_full_scale_with_enough_bits_converts_every_whole_sum_exactly():
     sums = np.arange(-576, 577)
     for bits, exact in ((11, True), (10, False)):  # 2^10 - 1 >= 576 > 2^9 - 1
-        found = CONVERT((sums * UNIT).astype(np.float32), bits, full_scale(bits, 576.0, UNIT))
-        assert np.array_equal(np.round(np.asarray(found) / UNIT), sums) == exact
+        found = CONVERT(sums.astype(np.float32), bits, full_scale(bits, 576.0))
+        assert np.array_equal(np.asarray(found), sums) == exact
 
 
 def test_full_scale_hardly_moves_with_a_fraction_of_a_bit():
     # As a range spans the same sum at every width, its smooth stand-in has no slope where a coarser LSB makes up for bits.
-    assert jax.grad(lambda b: full_scale(b, 5760.0, 1.0))(6.0) == pytest.approx(0, abs=1e-2)
+    assert jax.grad(lambda b: full_scale(b, 5760.0))(6.0) == pytest.approx(0, abs=1e-2)
