@@ -161,7 +161,7 @@ def test_every_number_is_a_leaf_and_whole_ones_become_floats():
     assert made.adc.share == 4.0
     leaves = jax.tree.leaves(made)
     assert all(isinstance(leaf, float) for leaf in leaves)
-    count = {Dac: 1, devices.Generic: 4, Wires: 5, Adc: 1, hardware.Technology: 6}
+    count = {Differential: 1, Dac: 1, devices.Generic: 4, Wires: 5, Adc: 1, hardware.Technology: 6}
     assert len(leaves) == sum(count.values())
     doubled = jax.tree.map(lambda leaf: 2 * leaf, made)
     assert (doubled.rows, doubled.adc.bits, doubled.wires.sense) == (8, 7, 8.0)

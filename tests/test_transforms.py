@@ -100,7 +100,7 @@ def test_a_sweep_over_widths_compiles_once_and_is_a_loop():
 
 def test_a_settled_chip_is_a_pytree_that_crosses_jit():
     settled = jax.jit(lambda w: pipeline.settle(program(w, HARDWARE, key=KEY), HARDWARE, key=KEY))(W)
-    assert (settled.n_in, settled.matrix.shape) == (5, (2, 3, 2, 3))
+    assert (settled.n_in, settled.matrix.shape) == (5, (1, 2, 3, 2, 3))
     found = jax.jit(lambda settled, x: pipeline.multiply(settled, x, HARDWARE))(settled, MAGNITUDES[:, :5])
     again = jax.jit(lambda w, x: pipeline.read(program(w, HARDWARE, key=KEY), x, HARDWARE, key=KEY))(W, MAGNITUDES[:, :5])
     np.testing.assert_allclose(found, again, rtol=1e-5, atol=1e-5)
