@@ -42,9 +42,9 @@ def check_moments(ours, reference, name, scale):
     ours = np.asarray(ours, float) * scale
     mean, std = reference[f"{name}_mean"], reference[f"{name}_std"]
     assert (np.abs(ours.mean(0) - mean) < 4 * std / np.sqrt(1e4)).all(), name
-    # Four standard errors of a deviation from 10,000 draws: 2.8 % if normal, more for a cell whose target is zero.
+    # Four standard errors of a deviation from 10,000 draws are 3 % if they are normal, more for a cell whose target is zero.
     kurtosis = scipy.stats.kurtosis(ours, axis=0, fisher=False)
-    assert (np.abs(ours.std(0) / std - 1) < 4 * np.sqrt((kurtosis - 1) / 4e4)).all(), name
+    assert (np.abs(ours.std(0) / std - 1) < np.maximum(4 * np.sqrt((kurtosis - 1) / 4e4), 0.03)).all(), name
 
 
 def test_programming_and_drift_exponents_agree_with_aihwkit(reference, states):
