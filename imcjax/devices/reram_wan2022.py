@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imcjax.devices.base import family, register_preset
-from imcjax.errors import UserError, concrete
+from imcjax.devices.base import check_target, check_time, family, floored, register_preset
+from imcjax.errors import concrete
 from imcjax.pytree import number, record
 
 
@@ -51,6 +51,10 @@ class ReramWan2022:
       read_sigma: standard deviation of the short-term read noise, as a fraction of the conductance (about 1 %).
     """
 
+    source = "Wan et al., Nature 608, 504 (2022), Extended Data Fig. 3; fit of IBM aihwkit"
+    effects = ("programming error", "relaxation", "read noise")
+    covers = (0.0, float(TIMES_S[-1]))
+
     g_min: float = number(default=1e-6, low=0.0, high=40e-6, unit="S")
     g_max: float = number(default=40e-6, low=1e-9, high=40.00004e-6, unit="S")
     program_scale: float = number(default=1.0, low=0.0, high=10.0)
@@ -58,6 +62,7 @@ class ReramWan2022:
 
     def program(self, g_target: jax.Array, key: jax.Array | None) -> WanState:
         """Program devices to `g_target` (...), siemens."""
+        check_target(self, g_target)
         if key is None:
             return WanState(g_target, jnp.zeros_like(g_target))
         return WanState(g_target, jax.random.normal(key, g_target.shape, g_target.dtype))
@@ -68,15 +73,9 @@ class ReramWan2022:
         Raises:
           UserError: for a concrete time below zero or beyond 2 days.
         """
-        known = concrete(time)
-        if known is not None and ((known < 0) | (known > TIMES_S[-1])).any():
-            raise UserError(
-                f"Device reram_wan2022 was measured from 0 to {TIMES_S[-1]:g} s (2 days) after programming, "
-                f"time is {known!s} s; choose a time in that range."
-            )
+        check_time(self, time)
         spread = self.program_scale * spread_siemens(state.g_target, time)
-        g = state.g_target + spread * state.deviate
-        g = jnp.where(g < 0, 0, g)  # not maximum, which halves the gradient of a cell that is exactly at zero
+        g = floored(state.g_target + spread * state.deviate)
         if key is not None:
             g = g * jnp.maximum(1 + self.read_sigma * jax.random.normal(key, g.shape, g.dtype), 0)
         return g

@@ -94,7 +94,7 @@ def test_a_device_keeps_its_deviate_as_its_spread_widens():
 def test_times_beyond_the_measurement_are_refused_where_they_are_known(time):
     state = CELL.program(jnp.full(2, 20e-6), None)
     with pytest.raises(
-        UserError, match=r"reram_wan2022 was measured from 0 to 172800 s.*time is .* choose a time in that range"
+        UserError, match=r"reram_wan2022 is described from 0 to 172800 s \(2 days\).*time is .* choose a time in that range"
     ):
         CELL.read(state, None, time)
 
@@ -113,7 +113,7 @@ def test_gradients_where_every_error_is_switched_off():
     target = jnp.array([0.0, 10e-6, 30e-6])
 
     def read(target, program_scale, read_sigma, time):
-        cell = ReramWan2022(program_scale=program_scale, read_sigma=read_sigma)
+        cell = ReramWan2022(g_min=0.0, program_scale=program_scale, read_sigma=read_sigma)
         return cell.read(cell.program(target, PROGRAM), READ, time)
 
     np.testing.assert_array_equal(read(target, 0.0, 0.0, 60.0), target)
@@ -133,6 +133,13 @@ def test_gradient_to_the_time_is_the_slope_of_the_relaxation():
 
     with jax.enable_x64(True):
         assert jax.grad(read)(3600.0) == pytest.approx((float(read(4320.0)) - float(read(2880.0))) / 1440, rel=0.02)
+
+
+def test_the_spread_of_a_cell_does_not_depend_on_the_highest_conductance_in_use():
+    target = jnp.linspace(1e-6, 20e-6, 5)
+    part = ReramWan2022(g_max=20e-6)
+    found, expected = (cell.read(cell.program(target, PROGRAM), None, DAY) for cell in (part, CELL))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_both_families_are_read_alike():
