@@ -149,7 +149,7 @@ def _capacitors(bits, sigma, key, shape, dtype) -> Capacitors:
 
 def _output(driven, capacitors, parasitic):
     """The open output of ladders whose bit plates are at `driven` volts (S, ...), and the capacitance seen into it."""
-    u, behind, total = 0.0, capacitors.end, capacitors.end
+    u, behind, total = jnp.zeros_like(capacitors.end), capacitors.end, capacitors.end
     for driver, bit, link in reversed(list(zip(driven, capacitors.bits, capacitors.links, strict=True))):
         total = bit + parasitic + behind
         u = (bit * driver + behind * u) / total

@@ -79,7 +79,7 @@ def ngspice(branches, held, wanted, folder, *, part):
     run, last = ("op", "") if part == "R" else ("tran 1p 100p uic", "[length(time)-1]")
     shown = [f"let found{k} = v({name(node)}){last}" for k, node in enumerate(wanted)]
     printed = [f"print found{k}" for k in range(len(wanted))]
-    lines += [".options reltol=1e-9 gmin=1e-20 numdgt=15", ".control", run, *shown, *printed, ".endc", ".end", ""]
+    lines += [".options reltol=1e-9 gmin=1e-20", ".control", "set numdgt=15", run, *shown, *printed, ".endc", ".end", ""]
     path = folder / "network.cir"
     path.write_text("\n".join(lines))
     done = subprocess.run(["ngspice", "-b", str(path)], capture_output=True, text=True, timeout=120, check=False)

@@ -1,10 +1,17 @@
 """Central differences of a loss of a record and an array, with respect to the numbers of one and the entries of the other."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 import pytest
+
+
+@functools.cache
+def compiled(loss):
+    """`loss` and its gradient with respect to both of its arguments, compiled once for all tests of one shape."""
+    return jax.jit(loss), jax.jit(jax.grad(loss, (0, 1)))
 
 
 def difference(moved, step):
@@ -14,11 +21,8 @@ def difference(moved, step):
 
 
 def check(loss, instance, g, *, names=(), cells=(), cell_step=1e-9, relative=1e-5, steps=None):
-    """The gradient of `loss(instance, g)` for the named leaves, moved by 1e-4 of them or by `steps`, and for some cells of g.
-
-    Returns the compiled gradient.
-    """
-    value, gradient = jax.jit(loss), jax.jit(jax.grad(loss, (0, 1)))
+    """The gradient of `loss(instance, g)` for the named leaves, moved by 1e-4 of them or by `steps`, and for `cells`."""
+    value, gradient = compiled(loss)
     to_leaves, to_g = gradient(instance, g)
     assert np.isfinite(to_g).all()
     for name in names:
@@ -32,4 +36,3 @@ def check(loss, instance, g, *, names=(), cells=(), cell_step=1e-9, relative=1e-
         unit[cell] = 1
         expected = difference(lambda by, unit=unit: value(instance, g + by * unit), cell_step)
         assert to_g[cell] == pytest.approx(expected, rel=relative, abs=1e-9 * np.abs(to_g).max()), cell
-    return gradient

@@ -12,7 +12,7 @@ from imcjax.crossbar import Bias, Wires
 from imcjax.readout import Voltage, open_circuit_matrix
 
 from . import circuit
-from .derivative import check
+from .derivative import check, compiled
 
 
 WIRES = Wires(20.0, 30.0, 50.0, 70.0)
@@ -49,44 +49,39 @@ def test_wires_match_the_dense_nodal_solution(shape):
     found = READ(g.astype(np.float32), WIRES, "auto")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * expected.max())
-    with jax.enable_x64(True):
-        np.testing.assert_allclose(READ(g, WIRES, "auto"), expected, rtol=1e-10)
-
-
-def test_float32_holds_on_a_larger_array_of_high_contrast():
-    g = cells(28, 20, contrast=1e3)
-    found = READ(g.astype(np.float32), WIRES, "schur_pcg")
-    expected = nodal(g, WIRES)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6 * expected.max())
+    if shape == (7, 5):
+        with jax.enable_x64(True):
+            np.testing.assert_allclose(READ(g, WIRES, "auto"), expected, rtol=1e-10)
 
 
 def test_open_and_short_circuit_obey_thevenin():
     """Short-circuit currents are open-circuit voltages through the conductances seen into the columns, all of them coupled."""
-    g = cells(6, 4)
+    g = cells(7, 5)
     with jax.enable_x64(True):
         short = crossbar.transfer_matrix(g, WIRES)
-        into = -crossbar.currents(g, Bias(np.zeros(6), np.eye(4)), WIRES)  # row j: a volt at the end of column j
+        into = -crossbar.currents(g, Bias(np.zeros(7), np.eye(5)), WIRES)  # row j: a volt at the end of column j
         assert np.abs(into - np.diag(np.diag(into))).max() > 1e-3 * np.abs(into).max()
         np.testing.assert_allclose(READ(g, WIRES, "auto") @ into, short, rtol=1e-9)
 
 
 def test_ngspice_agrees(tmp_path):
-    g = cells(5, 3)
-    v = np.linspace(-0.1, 0.2, 5)
+    g = cells(7, 5)
+    v = np.linspace(-0.1, 0.2, 7)
     branches = circuit.array(g, WIRES.wordline, WIRES.bitline, WIRES.driver)
-    found = circuit.ngspice(branches, {("in", i): v[i] for i in range(5)}, [("b", 4, j) for j in range(3)], tmp_path, part="R")
+    held, ends = {("in", i): v[i] for i in range(7)}, [("b", 6, j) for j in range(5)]
+    found = circuit.ngspice(branches, held, ends, tmp_path, part="R")
     with jax.enable_x64(True):
         np.testing.assert_allclose(v @ READ(g, WIRES, "auto"), found, rtol=1e-8)
 
 
 def test_values_stay_between_the_row_voltages():
-    found = np.asarray(READ(cells(12, 9).astype(np.float32), dataclasses.replace(WIRES, access=2e3), "auto"))
+    found = np.asarray(READ(cells(7, 5).astype(np.float32), dataclasses.replace(WIRES, access=2e3), "auto"))
     assert found.min() >= 0
     np.testing.assert_allclose(found.sum(0), 1, rtol=3e-6)
 
 
 def test_vanishing_resistances_are_no_wires():
-    g = cells(6, 5)
+    g = cells(7, 5)
     with jax.enable_x64(True):
         ideal = Voltage().respond(jnp.asarray(g), None, "auto")
         np.testing.assert_allclose(READ(g, Wires(), "auto"), ideal, rtol=1e-12)
@@ -98,7 +93,7 @@ def test_vanishing_resistances_are_no_wires():
 
 
 def test_no_current_flows_through_the_sense_resistance():
-    g = cells(5, 4).astype(np.float32)
+    g = cells(7, 5).astype(np.float32)
     np.testing.assert_array_equal(READ(g, WIRES, "auto"), READ(g, dataclasses.replace(WIRES, sense=1e6), "auto"))
 
 
@@ -124,18 +119,18 @@ def loss(wires, g):
 def test_gradients(wires):
     names = [] if wires is None else ["wordline", "bitline", "driver", "access"]
     with jax.enable_x64(True):
-        gradient = check(loss, wires, cells(5, 4), names=names, cells=[(0, 0), (2, 3), (4, 1)])
+        check(loss, wires, cells(5, 4), names=names, cells=[(0, 0), (2, 3), (4, 1)])
         if wires is not None:
-            assert gradient(wires, cells(5, 4))[0].sense == 0
+            assert compiled(loss)[1](wires, cells(5, 4))[0].sense == 0
 
 
 def test_gradients_where_resistances_are_zero():
-    g = cells(4, 3)
+    g = cells(5, 4)
     g[1] = 0.0
     with jax.enable_x64(True):
-        to_wires, to_g = jax.jit(jax.grad(loss, (0, 1)))(Wires(), g)
-        value = jax.jit(loss)
-        np.testing.assert_allclose(to_g, jax.grad(loss, 1)(None, g), rtol=1e-8)
+        value, gradient = compiled(loss)
+        to_wires, to_g = gradient(Wires(), g)
+        np.testing.assert_allclose(to_g, gradient(None, g)[1], rtol=1e-8)
         for name in ("wordline", "bitline", "driver", "access"):
             at = [float(value(Wires(**{name: 0.05 * k}), g)) for k in range(5)]
             expected = np.dot([-25, 48, -36, 16, -3], at) / (12 * 0.05)
@@ -144,22 +139,26 @@ def test_gradients_where_resistances_are_zero():
 
 @pytest.mark.parametrize("wires", [WIRES, None], ids=["wires", "no wires"])
 def test_a_column_without_cells_is_at_zero_and_harms_nothing(wires):
-    g = cells(5, 4).astype(np.float32)
+    g = cells(5, 4)
     g[:, 1] = 0.0
-    found = np.asarray(Voltage().respond(jnp.asarray(g), wires, "auto"))
-    assert (found[:, 1] == 0).all()
     kept = np.delete(g, 1, 1)
-    if wires is None:
-        np.testing.assert_allclose(np.delete(found, 1, 1), kept / kept.sum(0), rtol=1e-6)
-    to_g = jax.jit(jax.grad(loss, 1))(wires, jnp.asarray(g))
-    assert np.isfinite(to_g).all()
-    unit = Voltage().unit_per_siemens(jnp.asarray(g))
-    assert unit[0, 1] == 0
-    assert np.isfinite(jax.grad(lambda g: Voltage().unit_per_siemens(g).sum() * 1e-6)(jnp.asarray(g))).all()
+    with jax.enable_x64(True):
+        found = np.asarray(Voltage().respond(jnp.asarray(g), wires, "auto"))
+        assert (found[:, 1] == 0).all()
+        others = np.delete(found, 1, 1)
+        if wires is None:
+            np.testing.assert_allclose(others, kept / kept.sum(0), rtol=1e-12)
+        else:  # the nodes of the empty column only make its neighbours' wordline segments longer
+            nearly = np.insert(kept, 1, 1e-16, 1)
+            np.testing.assert_allclose(others, np.delete(nodal(nearly, wires), 1, 1), rtol=1e-8)
+        assert np.isfinite(compiled(loss)[1](wires, g)[1]).all()
+        unit, back = jax.vjp(Voltage().unit_per_siemens, jnp.asarray(g))
+        assert unit[0, 1] == 0
+        assert np.isfinite(back(jnp.ones_like(unit))[0]).all()
 
 
 def test_many_arrays_and_many_wires_in_one_call():
-    g = np.stack([cells(5, 4, seed) for seed in range(6)]).reshape(2, 3, 5, 4).astype(np.float32)
+    g = np.stack([cells(7, 5, seed) for seed in range(6)]).reshape(2, 3, 7, 5).astype(np.float32)
     found = READ(g, WIRES, "auto")
     np.testing.assert_allclose(found[1, 2], READ(g[1, 2], WIRES, "auto"), atol=1e-6)
     ohms = jnp.array([1.0, 30.0])
@@ -167,9 +166,9 @@ def test_many_arrays_and_many_wires_in_one_call():
     np.testing.assert_allclose(swept[1], READ(g[0, 0], Wires(30.0, 30.0, 30.0, 30.0), "auto"), atol=1e-6)
 
 
-def test_pieces_of_a_large_batch_are_put_together():
+def test_float32_holds_on_larger_arrays_whose_pieces_are_put_together():
     """More cells than are solved at once: the rows of an array come from different pieces, and so do the arrays."""
-    g = np.stack([cells(40, 24, seed) for seed in range(2)])
+    g = np.stack([cells(40, 24, seed, contrast=1e3) for seed in range(2)])
     weights = np.arange(40.0)
 
     def weighted(g):
