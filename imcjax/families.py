@@ -34,7 +34,8 @@ class Families:
           UserError: for an unknown name, with the nearest known ones.
         """
         if kind not in self._known:
-            raise UserError(f"{path}.kind is {kind!r}{nearest(str(kind), self._known)}.")
+            word = "" if kind is None else str(kind)  # no name is not like any
+            raise UserError(f"{path}.kind is {kind!r}{nearest(word, self._known)}.")
         return self._known[kind]
 
     def classes(self) -> dict[str, type]:

@@ -281,7 +281,7 @@ def test_time_reaches_the_device():
     off = [np.abs(found - X @ W).std() for found in (now, later)]
     assert off[1] > 1.1 * off[0]
     assert np.isnan(compiled(1e9)).all()
-    with pytest.raises(UserError, match=r"measured from 0 to 172800 s"):
+    with pytest.raises(UserError, match=r"described from 0 to 172800 s"):
         read(programmed, X, hardware, time=1e9)
 
 

@@ -70,7 +70,7 @@ def test_ideal_until_spreads_are_chosen():
     def run(cell, target):
         return cell.read(cell.program(target, PROGRAM), READ, 100.0)
 
-    to_cell, to_target = jax.jacobian(run, (0, 1))(cell, target)
+    to_cell, to_target = jax.jit(jax.jacobian(run, (0, 1)))(cell, target)
     np.testing.assert_allclose(to_target, np.eye(7), atol=1e-5)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(to_cell))
     assert (to_cell.vth_sigma != 0).all()
