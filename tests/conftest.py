@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("imcjax")
 
 TESTS = Path(__file__).parent
 WHOLE = ("test_cli.py", "test_readme.py", "test_notebooks.py", "test_xla.py")
-CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "cost")
+CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "readout", "cost")
 # What takes long to compile and has no more to do with the version of Python than its neighbours.
 BESIDE = tuple(f"crossbar/test_{name}.py" for name in ("gradients", "nonlinear", "both_ends", "transforms"))
 

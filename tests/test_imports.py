@@ -6,7 +6,7 @@ import sys
 import pytest
 
 
-CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "pipeline", "hardware")
+CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "readout", "pipeline", "hardware")
 OUTSIDE = ("flax", "optax")
 
 
