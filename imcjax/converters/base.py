@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -67,6 +68,14 @@ adc_family = ADCS.family
 DACS = Families("DAC")
 """The DAC circuits that a hardware file can name."""
 dac_family = DACS.family
+
+
+def unit_normals(key: jax.Array | None, shape: tuple[int, ...], sizes: tuple[int, ...], dtype: Any) -> list[jax.Array]:
+    """Standard normal numbers (*shape, size) for each of `sizes`, from one draw; zeros without a key."""
+    full = (*shape, sum(sizes))
+    drawn = jnp.zeros(full, dtype) if key is None else jax.random.normal(key, full, dtype)
+    ends = np.cumsum(sizes)
+    return [drawn[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def check_choice(name: str, value: str, *allowed: str) -> None:

@@ -25,14 +25,15 @@ def nominal_capacitors(widest: int, split: bool) -> np.ndarray:
     return np.concatenate([2.0 ** np.arange(low), 2.0 ** np.arange(widest - 1 - low), [1.0, 2**low / (2**low - 1)]])
 
 
-def draw_capacitors(
-    shape: tuple[int, ...], widest: int, split: bool, sigma: jax.Array | float, key: jax.Array | None, dtype: jnp.dtype
+def mismatched(
+    normals: Float[Array, "... capacitors"], split: bool, sigma: jax.Array | float
 ) -> Float[Array, "... capacitors"]:
-    """(*shape, widest + 1) capacitors; `sigma` is the mismatch of the unit, which grows with the square root of the size."""
-    nominal = jnp.asarray(nominal_capacitors(widest, split), dtype)
-    if key is None:
-        return jnp.broadcast_to(nominal, (*shape, widest + 1))
-    return nominal + sigma * jnp.sqrt(nominal) * jax.random.normal(key, (*shape, widest + 1), dtype)
+    """(..., widest + 1) capacitors from as many standard normal numbers; `sigma`: relative mismatch of the unit.
+
+    The absolute mismatch grows with the square root of the size.
+    """
+    nominal = jnp.asarray(nominal_capacitors(normals.shape[-1] - 1, split), normals.dtype)
+    return nominal + sigma * jnp.sqrt(nominal) * normals
 
 
 def capacitor_levels(

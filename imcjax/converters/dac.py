@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import dac_family
-from imcjax.keys import fold_name
+from imcjax.converters.base import dac_family, unit_normals
 from imcjax.pytree import number, record, static
 
 
@@ -44,13 +43,8 @@ class DacFlaws:
 
     def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any) -> DacFlawState:
         """Flaws of one driver for each entry of `shape`; none without a key."""
-        if key is None:
-            return DacFlawState(*(jnp.zeros(shape, dtype) for _ in range(3)))
-        gain, offset = (
-            sigma * jax.random.normal(fold_name(key, name), shape, dtype)
-            for name, sigma in (("gain", self.gain_sigma), ("offset", self.offset_sigma))
-        )
-        return DacFlawState(gain, offset, jax.random.rademacher(fold_name(key, "bow"), shape, dtype))
+        gain, offset, bow = (part[..., 0] for part in unit_normals(key, shape, (1, 1, 1), dtype))
+        return DacFlawState(self.gain_sigma * gain, self.offset_sigma * offset, jnp.sign(bow))
 
     def errors(self, level: Float[Array, "..."], bow: Float[Array, "..."], state: DacFlawState) -> Float[Array, "..."]:
         """(...) what is added to ideal levels (...), both as fractions of v_read; `bow`: the unit bow at each level."""

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, midrise
+from imcjax.converters.base import Bits, adc_family, midrise, unit_normals
 from imcjax.converters.levels import bin_span, displacement, nominal_levels
-from imcjax.keys import fold_name
 from imcjax.pytree import number, record, static
 
 
@@ -51,19 +50,14 @@ class Flash:
         """One converter for each entry of `shape`; None where nothing is converted."""
         if self.bits is None:
             return None
-        full = (*shape, 2**self.bits)
-        nominal = nominal_levels(self.bits, dtype)
-        if key is None:
-            return FlashState(jnp.broadcast_to(nominal, full))
-        resistors = 1 + self.resistor_sigma * jax.random.normal(fold_name(key, "resistors"), full, dtype)
-        resistors = jnp.where(resistors < 0, 0, resistors)
-        # Summed as errors against the nominal taps, so that a sigma of zero leaves them exact.
-        errors = jnp.cumsum(resistors - 1, axis=-1)
+        resistors, offsets = unit_normals(key, shape, (2**self.bits, 2**self.bits - 1), dtype)
+        errors = self.resistor_sigma * resistors
+        # Summed as errors against the nominal taps, so that a sigma of zero leaves them exact. No resistor is negative.
+        errors = jnp.cumsum(jnp.where(errors < -1, -1, errors), axis=-1)
         fraction = jnp.arange(1, 2**self.bits, dtype=dtype) / 2**self.bits
         taps = 2 * (errors[..., :-1] - fraction * errors[..., -1:]) / (2**self.bits + errors[..., -1:])
-        offsets = self.offset_sigma * jax.random.normal(fold_name(key, "offset"), taps.shape, dtype)
-        moved = jnp.concatenate([jnp.zeros_like(taps[..., :1]), taps + offsets], axis=-1)
-        return FlashState(nominal + moved)
+        moved = jnp.concatenate([jnp.zeros_like(taps[..., :1]), taps + self.offset_sigma * offsets], axis=-1)
+        return FlashState(nominal_levels(self.bits, dtype) + moved)
 
     def convert(
         self,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import check_choice
+from imcjax.converters.base import check_choice, unit_normals
 from imcjax.converters.levels import bin_span, look_up
 from imcjax.errors import UserError
 from imcjax.keys import fold_name
@@ -69,27 +69,25 @@ class Flaws:
                 f"flaws.dnl_sigma needs a table of all codes, but the converter has {levels or 'no limit of'} codes; "
                 f"give it bits, at most {MAX_TABLE_BITS}, or leave dnl_sigma out."
             )
-        if key is None:
-            zero = jnp.zeros(shape, dtype)
-            return FlawState(zero, zero, zero, jnp.zeros((*shape, levels), dtype) if table and levels else None)
-        gain, offset = (
-            sigma * jax.random.normal(fold_name(key, name), shape, dtype)
-            for name, sigma in (("gain", self.gain_sigma), ("offset", self.offset_sigma))
+        count = max(levels - 2, 0) if table and levels else 0  # codes with a threshold on either side
+        gain, offset, bow, widths = unit_normals(key, shape, (1, 1, 1, count), dtype)
+        return FlawState(
+            gain=self.gain_sigma * gain[..., 0],
+            offset=self.offset_sigma * offset[..., 0],
+            bow=jnp.sign(bow[..., 0]),
+            thresholds=self._thresholds(widths, levels) if table and levels else None,
         )
-        bow = jax.random.rademacher(fold_name(key, "bow"), shape, dtype)
-        drawn = self._thresholds(shape, levels, fold_name(key, "thresholds"), dtype) if table and levels else None
-        return FlawState(gain, offset, bow, drawn)
 
-    def _thresholds(self, shape: tuple[int, ...], levels: int, key: jax.Array, dtype: Any) -> jax.Array:
-        """(*shape, levels): entry k displaces the threshold between codes k - 1 and k; 0 is not used."""
-        count = max(levels - 2, 0)  # codes with a threshold on either side
-        errors = self.dnl_sigma * jax.random.normal(key, (*shape, count), dtype)
+    def _thresholds(self, normals: Float[Array, "... inner"], levels: int) -> Float[Array, "... levels"]:
+        """Entry k displaces the threshold between codes k - 1 and k; 0 is not used."""
+        count, dtype = normals.shape[-1], normals.dtype
+        errors = self.dnl_sigma * normals
         errors = jnp.where(errors < -1, -1, errors)  # a code can be missing, not less
         total = errors.sum(-1, keepdims=True)
         # Widths (1 + error) count / (count + total), summed as errors: exact zeros stay exact.
         sums = jnp.cumsum(errors, axis=-1) - jnp.arange(1, count + 1, dtype=dtype) / max(count, 1) * total
         moved = sums * (count / jnp.where(count + total > 0, count + total, 1))
-        return jnp.concatenate([jnp.zeros((*shape, levels - count), dtype), moved], axis=-1)
+        return jnp.concatenate([jnp.zeros((*normals.shape[:-1], levels - count), dtype), moved], axis=-1)
 
     def at_input(
         self,

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, whole_bits
+from imcjax.converters.base import Bits, adc_family, unit_normals, whole_bits
 from imcjax.converters.levels import bin_span, look_up
 from imcjax.errors import UserError
-from imcjax.keys import fold_name
 from imcjax.pytree import number, record, static
 from imcjax.quantize import clip_through, straight_through
 
@@ -67,10 +66,7 @@ class Ladder:
 
     def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any = jnp.float32) -> LadderState:
         """One converter for each entry of `shape`."""
-        full = (*shape, jnp.shape(self.thresholds)[-1])
-        if key is None:
-            return LadderState(jnp.zeros(full, dtype))
-        return LadderState(self.threshold_sigma * jax.random.normal(fold_name(key, "thresholds"), full, dtype))
+        return LadderState(self.threshold_sigma * unit_normals(key, shape, jnp.shape(self.thresholds), dtype)[0])
 
     def convert(
         self,

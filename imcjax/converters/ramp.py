@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, check_choice, midrise
-from imcjax.converters.capacitors import capacitor_levels, draw_capacitors
+from imcjax.converters.base import Bits, adc_family, check_choice, midrise, unit_normals
+from imcjax.converters.capacitors import capacitor_levels, mismatched
 from imcjax.converters.levels import bin_span, displacement, nominal_levels, successive
 from imcjax.keys import fold_name
 from imcjax.pytree import number, record, static
@@ -36,7 +36,7 @@ class RampState:
 class Ramp:
     """A ramp converter; its ramp comes from a binary-weighted capacitor DAC as in Spear et al., IEEE JXCDC 2023.
 
-    A code is the count of ramp steps before the ramp first passes the input, so codes rise with the input even if the ramp falls.
+    A code is the count of ramp steps before the ramp first passes the input: codes rise with the input even if the ramp falls.
 
     Attributes:
       bits: the widest resolution (static); None leaves the currents unconverted.
@@ -68,15 +68,15 @@ class Ramp:
         if self.bits is None:
             return None
         ramps = (*shape[:-1], 1) if shape and self.ramp == "common" else shape
-        capacitors = draw_capacitors(ramps, self.bits, False, self.capacitor_sigma, fold_name(key, "capacitors"), dtype)
-        capacitors = jnp.broadcast_to(capacitors, (*shape, self.bits + 1))
-        if key is None:
-            return RampState(capacitors, *(jnp.zeros(shape, dtype) for _ in range(3)))
-        slope, bow = (
-            jnp.broadcast_to(sigma * jax.random.normal(fold_name(key, name), ramps, dtype), shape)
-            for name, sigma in (("slope", self.slope_sigma), ("bow", self.bow_sigma))
+        drawn = unit_normals(fold_name(key, "ramp"), ramps, (self.bits + 1, 1, 1), dtype)
+        capacitors, slope, bow = (jnp.broadcast_to(part, (*shape, part.shape[-1])) for part in drawn)
+        (offset,) = unit_normals(fold_name(key, "offset"), shape, (1,), dtype)
+        return RampState(
+            capacitors=mismatched(capacitors, False, self.capacitor_sigma),
+            slope=self.slope_sigma * slope[..., 0],
+            bow=self.bow_sigma * bow[..., 0],
+            offset=self.offset_sigma * offset[..., 0],
         )
-        return RampState(capacitors, slope, bow, self.offset_sigma * jax.random.normal(fold_name(key, "offset"), shape, dtype))
 
     def convert(
         self,

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, check_choice, midrise
-from imcjax.converters.capacitors import capacitor_levels, draw_capacitors
+from imcjax.converters.base import Bits, adc_family, check_choice, midrise, unit_normals
+from imcjax.converters.capacitors import capacitor_levels, mismatched
 from imcjax.converters.levels import bin_span, displacement, nominal_levels, successive
-from imcjax.keys import fold_name
 from imcjax.pytree import number, record, static
 
 
@@ -56,12 +55,8 @@ class Sar:
         check_choice("array", self.array, "split", "binary")
         if self.bits is None:
             return None
-        capacitors = draw_capacitors(
-            shape, self.bits, self.array == "split", self.capacitor_sigma, fold_name(key, "capacitors"), dtype
-        )
-        if key is None:
-            return SarState(capacitors, jnp.zeros(shape, dtype))
-        return SarState(capacitors, self.offset_sigma * jax.random.normal(fold_name(key, "offset"), shape, dtype))
+        capacitors, offset = unit_normals(key, shape, (self.bits + 1, 1), dtype)
+        return SarState(mismatched(capacitors, self.array == "split", self.capacitor_sigma), self.offset_sigma * offset[..., 0])
 
     def convert(
         self,

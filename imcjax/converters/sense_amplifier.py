@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, midrise
-from imcjax.keys import fold_name
+from imcjax.converters.base import Bits, adc_family, midrise, unit_normals
 from imcjax.pytree import number, record, static
 
 
@@ -46,9 +45,7 @@ class SenseAmplifier:
 
     def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any = jnp.float32) -> SenseAmplifierState:
         """One amplifier for each entry of `shape`."""
-        if key is None:
-            return SenseAmplifierState(jnp.zeros(shape, dtype))
-        return SenseAmplifierState(self.offset_sigma * jax.random.normal(fold_name(key, "offset"), shape, dtype))
+        return SenseAmplifierState(self.offset_sigma * unit_normals(key, shape, (1,), dtype)[0][..., 0])
 
     def convert(
         self,

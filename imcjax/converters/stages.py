@@ -2,17 +2,18 @@
 
 Spear, Kim, Bennett, Agarwal, Marinella and Xiao, "The Impact of Analog-to-Digital Converter Architecture and Variability on
 Analog Neural Network Accuracy", IEEE JXCDC 2023. A stage compares with +-1/4 of the reference, decides d = -1, 0 or 1, and
-passes on the residue ((1 + C2/C1) v - d C2/C1) / (1 + 1/(A beta)), beta = C1 / (C1 + C2 + Cpar): twice what remains, where C1 = C2 and
-the gain A is infinite. Voltages are fractions of the reference.
+passes on the residue ((1 + C2/C1) v - d C2/C1) / (1 + 1/(A beta)), beta = C1 / (C1 + C2 + Cpar): twice what remains, where
+C1 = C2 and the gain A is infinite. Voltages are fractions of the reference.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from imcjax.keys import fold_name
+from imcjax.converters.base import unit_normals
 from imcjax.pytree import record
 
 
@@ -43,14 +44,10 @@ def draw_stages(
 ) -> Stages:
     """Stages (*shape, *own) with standard deviations (C1, C2, parasitic, comparator offset); nominal without a key."""
     c1, c2, parasitic, offset = sigmas
-    full = (*shape, *own)
-
-    def drawn(name: str, mean: float, sigma: jax.Array | float, size: tuple[int, ...] = full) -> jax.Array:
-        nominal = jnp.full(size, mean, dtype)
-        return nominal if key is None else nominal + sigma * jax.random.normal(fold_name(key, name), size, dtype)
-
-    capacitors = (drawn("c1", 1.0, c1), drawn("c2", 1.0, c2), drawn("parasitic", 0.0, parasitic))
-    return Stages(*capacitors, drawn("high", 0.0, offset), drawn("low", 0.0, offset), drawn("last", 0.0, offset, shape))
+    count = math.prod(own)
+    *drawn, last = unit_normals(key, shape, (count, count, count, count, count, 1), dtype)
+    z1, z2, zp, high, low = (part.reshape(*shape, *own) for part in drawn)
+    return Stages(1 + c1 * z1, 1 + c2 * z2, parasitic * zp, offset * high, offset * low, offset * last[..., 0])
 
 
 def run_stages(

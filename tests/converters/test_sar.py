@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imcjax.converters import Sar
-from imcjax.converters.capacitors import capacitor_levels, draw_capacitors, nominal_capacitors
+from imcjax.converters.capacitors import capacitor_levels, mismatched, nominal_capacitors
 from imcjax.converters.levels import successive
 
 
@@ -32,7 +32,7 @@ def test_levels_are_distributed_as_crosssims(reference, split, prefix):
     draws, theirs = 20_000, int(reference["n_seeds"])
     with jax.enable_x64(True):
         make = jax.jit(
-            lambda key: V_REF * capacitor_levels(draw_capacitors((draws,), 8, split, 0.05, key, jnp.float64), split, 100.0)
+            lambda key: V_REF * capacitor_levels(mismatched(jax.random.normal(key, (draws, 9)), split, 0.05), split, 100.0)
         )
         levels = np.asarray(make(jax.random.key(0)))[:, 1:]  # nothing is compared with level 0
     mean, std = reference[f"{prefix}levels_mean"][1:], reference[f"{prefix}levels_std"][1:]
@@ -105,7 +105,7 @@ def test_a_split_array_by_charge_conservation():
 
 def test_mismatch_grows_with_the_square_root_of_the_size():
     for split in (True, False):
-        drawn = np.asarray(draw_capacitors((20_000,), 7, split, 0.03, jax.random.key(0), jnp.float32), float)
+        drawn = np.asarray(mismatched(jax.random.normal(jax.random.key(0), (20_000, 8)), split, 0.03), float)
         nominal = nominal_capacitors(7, split)
         np.testing.assert_allclose(drawn.mean(0), nominal, rtol=5e-3)
         np.testing.assert_allclose(drawn.std(0), 0.03 * np.sqrt(nominal), rtol=0.03)
