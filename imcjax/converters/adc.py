@@ -64,7 +64,7 @@ class Adc:
         if not self.flaws.decides(state, key):
             return codes * lsb
         b = lax.stop_gradient(whole_bits(bits, seen.dtype))
-        largest = largest_code(b, signed=True).astype(seen.dtype)
+        largest = jnp.round(largest_code(b, signed=True)).astype(seen.dtype)
         position = lax.stop_gradient(seen / jnp.where(lsb > 0, lsb, 1)) + largest
         found, shift = self.flaws.decide(position, 2 * largest, b, self.bits, state, key)
         inside = jnp.abs(seen) <= jnp.asarray(current_range, seen.dtype)

@@ -116,7 +116,7 @@ def midrise(
     """
     check_choice("polarity", polarity, "signed", "unsigned")
     b = whole_bits(bits, currents.dtype)
-    top = largest_code(b, signed=False).astype(currents.dtype)
+    top = round_through(largest_code(b, signed=False)).astype(currents.dtype)  # exp2 alone is not exact everywhere
     limit = jnp.asarray(current_range, currents.dtype)
     signed = polarity == "signed"
     step = (2 if signed else 1) * limit / top

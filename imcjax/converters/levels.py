@@ -43,13 +43,12 @@ def successive(
       key: draws that noise.
 
     Returns:
-      The register (...), in [0, 2^widest), its undecided bits zero; and the noise (...) of the comparison closest to its level,
-      the one that mattered most.
+      The register (...), in [0, 2^widest), its undecided bits zero; and the noise (...), in standard deviations, of the
+      comparison closest to its level, the one that mattered most. Both without gradient.
     """
     widest = levels.shape[-1].bit_length() - 1
     shape = jnp.broadcast_shapes(v.shape, levels.shape[:-1])
-    v = lax.stop_gradient(jnp.broadcast_to(v, shape))
-    levels = lax.stop_gradient(levels)
+    v, levels, noise_sigma = lax.stop_gradient((jnp.broadcast_to(v, shape), levels, noise_sigma))
     register = jnp.zeros(shape, jnp.int32)
     critical, margin = jnp.zeros(shape, v.dtype), jnp.full(shape, jnp.inf, v.dtype)
     for stage in reversed(range(widest)):
@@ -57,8 +56,8 @@ def successive(
         excess = v - look_up(levels, trial)
         decided = widest - stage <= bits
         if noise_sigma is not None and key is not None:
-            noise = noise_sigma * jax.random.normal(fold_index(key, stage), shape, v.dtype)
-            excess = excess + lax.stop_gradient(noise)
+            noise = jax.random.normal(fold_index(key, stage), shape, v.dtype)
+            excess = excess + noise_sigma * noise
             closer = decided & (jnp.abs(excess) < margin)
             critical, margin = jnp.where(closer, noise, critical), jnp.where(closer, jnp.abs(excess), margin)
         register = jnp.where(decided & (excess > 0), trial, register)

@@ -73,11 +73,12 @@ class Sar:
         known = self.draw((), None, currents.dtype) if state is None else state
         assert known is not None
         levels = capacitor_levels(known.capacitors, self.array == "split", self.gain_db)
+        noise_sigma = 0.0 if self.noise_sigma is None else self.noise_sigma
 
         def decide(v: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
             register, noise = successive(v + known.offset, levels, b, noise_sigma=self.noise_sigma, key=key)
             span = bin_span(widest, b)
-            moved = known.offset + noise - displacement(levels - nominal_levels(widest, v.dtype), register, span)
+            moved = known.offset + noise_sigma * noise - displacement(levels - nominal_levels(widest, v.dtype), register, span)
             return (register // span).astype(v.dtype), moved * jnp.exp2(b - 1)
 
         return midrise(currents, bits, current_range, self.polarity, decide)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imcjax.converters import Adc, Cyclic, Flash, Flaws, Ladder, Pipeline, Ramp, Sar, Uniform
+from imcjax.converters import Cyclic, Flash, Flaws, Ladder, Pipeline, Ramp, Sar, Uniform
 from imcjax.fast_random import fast_key
 
 
@@ -16,10 +16,9 @@ LADDER = {"capacitor_sigma": 0.02, "offset_sigma": 0.01, "noise_sigma": 0.01, "g
 FLASH = {"resistor_sigma": 0.05, "offset_sigma": 0.005, "noise_sigma": 0.01}
 # Of every flaw, a size at which codes still change in proportion to it.
 CASES = {
-    "sign_magnitude": (lambda **numbers: Adc(bits=BITS, flaws=Flaws(**numbers)), DATA_SHEET),
     "uniform": (lambda **numbers: Uniform(bits=BITS, flaws=Flaws(**numbers)), DATA_SHEET),
     "sar": (lambda **numbers: Sar(bits=BITS, **numbers), LADDER),
-    "sar, binary": (lambda **numbers: Sar(bits=BITS, array="binary", **numbers), LADDER),
+    "sar, binary": (lambda **numbers: Sar(bits=BITS, array="binary", **numbers), {"capacitor_sigma": 0.02, "gain_db": 50.0}),
     "ramp": (lambda **numbers: Ramp(bits=BITS, **numbers), LADDER | {"slope_sigma": 0.01, "bow_sigma": 0.01}),
     "flash": (
         lambda **numbers: Flash(bits=BITS, **numbers),
