@@ -8,10 +8,11 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
 
 from imcjax import devices
-from imcjax.converters import Adc, Dac
+from imcjax.converters import ADCS, DACS, Adc, Dac
 from imcjax.crossbar import Wires
 from imcjax.crossbar.solvers import SOLVERS
 from imcjax.errors import UserError, check_record, concrete, nearest
@@ -19,6 +20,7 @@ from imcjax.families import one_of
 from imcjax.files import write_text
 from imcjax.mapping import ENCODINGS, Differential
 from imcjax.pytree import record, static
+from imcjax.readout import READOUTS, Current
 from imcjax.technology import Technology
 
 
@@ -40,7 +42,10 @@ class Hardware:
       wires: resistances of the array's wires; None: no wires, currents are exact sums.
       solver: how wires are accounted for (static): "auto" is exact, "pade" the fast approximation, "ideal" leaves out
         all but the access resistance of the cells.
+      readout: what a column answers with: current, or what else `imcjax.readout` has.
       adc: column converters.
+      accumulation: of input phases (static): "digital", each converted and added; "analog", one conversion of their shared
+        charge.
       technology: node, supply, timing: what the costs depend on.
     """
 
@@ -50,11 +55,13 @@ class Hardware:
     partition: str = static(default="even", options=("even", "full"))
     packing: str = static(default="apart", options=("apart", "diagonal"))
     encoding: Any = one_of(ENCODINGS, default=Differential)
-    dac: Dac = dataclasses.field(default_factory=Dac)
+    dac: Any = one_of(DACS, default=Dac)
     device: Any = one_of(devices.FAMILIES, default=lambda: devices.Generic(g_min=0.0))
     wires: Wires | None = dataclasses.field(default=None)
     solver: str = static(default="auto")
-    adc: Adc = dataclasses.field(default_factory=Adc)
+    readout: Any = one_of(READOUTS, default=Current)
+    adc: Any = one_of(ADCS, default=Adc)
+    accumulation: str = static(default="digital", options=("digital", "analog"))
     technology: Technology = dataclasses.field(default_factory=Technology)
 
     @classmethod
@@ -75,6 +82,7 @@ def check(hardware: Hardware) -> None:
     """
     check_record(hardware, "hardware")
     hardware.encoding.check()
+    _check_readout(hardware)
     solvers = ["auto", *SOLVERS]
     if hardware.solver not in solvers:
         raise UserError(f"hardware.solver is {hardware.solver!r}{nearest(hardware.solver, solvers)}.")
@@ -86,6 +94,28 @@ def check(hardware: Hardware) -> None:
             f"hardware.dac.bits is {hardware.dac.bits}, more than the {hardware.dac.input_bits} bits of the widest input; "
             "give at most as many."
         )
+
+
+def _check_readout(hardware: Hardware) -> None:
+    readout, encoding = hardware.readout, hardware.encoding
+    if readout.unit == "V" and encoding.cells == 2 and encoding.columns == 1 and not encoding.interleaved:
+        raise UserError(
+            f"hardware.readout is {readout.kind!r}: columns answer in volts, each in its own scale, and cannot be "
+            "subtracted before conversion; give encoding subtract 'digital' or pairs 'interleaved', or another encoding."
+        )
+    if hardware.accumulation == "analog" and hardware.dac.signs == "twos_complement":
+        raise UserError(
+            "hardware.accumulation is 'analog' and dac.signs 'twos_complement', whose last phase counts negatively; "
+            "give accumulation 'digital' or signs 'sign_magnitude'."
+        )
+    if readout.kind == "digital" and hardware.adc.bits is not None:
+        raise UserError(
+            f"hardware.adc.bits is {hardware.adc.bits}, but a digital readout converts nothing; leave adc.bits out."
+        )
+    for name, of_device in (("g_min", "g_min"), ("g_max", "g_max"), ("g_ref", "g_max")):
+        given, device = concrete(getattr(readout, name, None)), concrete(getattr(hardware.device, of_device))
+        if given is not None and device is not None and not np.allclose(given, device, rtol=1e-6, atol=0.0):
+            raise UserError(f"hardware.readout.{name} is {given!s} S and device.{of_device} {device!s} S; make them equal.")
 
 
 def presets() -> list[str]:

@@ -21,12 +21,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from imcjax import crossbar, mapping
-from imcjax.converters import full_scale
+from imcjax.converters import accumulate, full_scale
 from imcjax.errors import UserError, concrete
 from imcjax.hardware import Hardware, check
 from imcjax.keys import fold_index, fold_name
 from imcjax.pytree import record, static
-from imcjax.quantize import clip_through, quantize
+from imcjax.quantize import clip_through, quantize, round_through
 from imcjax.settings import Settings, complete, magnitude_bits
 
 
@@ -36,7 +36,10 @@ class Programmed:
 
     Attributes:
       state: the devices' state, leaves (S, D, T, C, r, c).
-      adc: the converters' state, leaves (K, T, S, N, ...); None where there is none.
+      dac: the wordline drivers' state, leaves (T, r, ...); None where they are nominal.
+      adc: the converters' state, leaves (K, T, S, N, ...); None where they are nominal.
+      noise: (K, T, S, N) standard deviation of the readout's thermal noise, in its unit; None: no noise.
+      key: what the parts of the readout were drawn from; None: nominal ones.
       gains: (K, T, S, N) by which the digital side multiplies what each column shows; None: 1.
       offsets: (T, S, N) levels for each unit of the inputs' sum, which it adds; None: 0.
       weight_step: value of one weight code, in units of w (of the whole range where weights are continuous).
@@ -45,7 +48,10 @@ class Programmed:
     """
 
     state: Any
+    dac: Any
     adc: Any
+    noise: Any
+    key: Any
     gains: Any
     offsets: Any
     weight_step: jax.Array
@@ -59,13 +65,15 @@ class Settled:
     """One chip's layer at the moment of a read: what its columns answer with, wires included.
 
     Attributes:
-      matrix: (K, T, r, S, N) siemens: current of each converted column per volt on each row.
-      adc, gains, offsets, weight_step, slice_weights: as in `Programmed`.
+      matrix: (K, T, r, S, N) what each converted column answers per volt on each row: ampere, or volt, as the readout has it.
+      dac, adc, noise, gains, offsets, weight_step, slice_weights: as in `Programmed`.
       n_in: inputs of the layer (static).
     """
 
     matrix: jax.Array
+    dac: Any
     adc: Any
+    noise: Any
     gains: Any
     offsets: Any
     weight_step: jax.Array
@@ -117,10 +125,13 @@ def program(
     write = _one_after_another if encoding.sequential else _at_once
     state = write(tiles, digits.zero, hardware, key)
     gains, offsets = encoding.decoding(tiles, baseline(hardware), digits.zero)
-    gains, offsets = (None if x is None else layout.join_columns(x)[..., 0, :] for x in (gains, offsets))  # (K, S, T, N)
-    gains, offsets = (None if x is None else jnp.swapaxes(x, -3, -2) for x in (gains, offsets))
+    noise, gains = _readout(tiles, digits.zero, gains, hardware)
+    noise, gains, offsets = (_by_output(x, layout) for x in (noise, gains, offsets))
     adc = None if hardware.adc.bits is None else _converters(hardware, layout, len(tiles), fold_name(key, "adc"), w.dtype)
-    return Programmed(state, adc, gains, offsets, step, digits.place, *w.shape)
+    own = fold_name(key, "readout") if hardware.readout.drawn else None
+    lines = (layout.row_tiles, layout.tile_rows * encoding.rows_per_input)
+    dac = hardware.dac.draw(lines, fold_name(key, "dac"), w.dtype)
+    return Programmed(state, dac, adc, noise, own, gains, offsets, step, digits.place, *w.shape)
 
 
 def read(
@@ -151,7 +162,7 @@ def settle(
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
     g = conductances(programmed, hardware, key=key, time=time)
-    return columns(programmed, through_wires(g, hardware), hardware)
+    return columns(programmed, answers(g, hardware, key=programmed.key), hardware)
 
 
 def conductances(
@@ -162,25 +173,29 @@ def conductances(
     return _per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
 
 
-def through_wires(g: Float[Array, "S D T C r c"], hardware: Hardware) -> Float[Array, "S D T C r c"]:
-    """Ampere a column answers with per volt on each row: `g` itself (siemens) where wires are absent.
+def answers(g: Float[Array, "S D T C r c"], hardware: Hardware, *, key: jax.Array | None = None) -> Float[Array, "S D T C r c"]:
+    """What each physical column answers per volt on each row: ampere or volt, as the readout has it.
 
-    Interleaved pairs meet at one bitline and answer with their difference: their D is 1.
+    Interleaved pairs meet at one bitline, which answers with their difference: their D is 1. The key draws the parts of the
+    readout, where it has any.
     """
-    if hardware.encoding.interleaved:
-        if hardware.wires is None:
-            return g[:, :1] - g[:, 1:]
+    read_out = partial(hardware.readout.respond, wires=hardware.wires, solver=hardware.solver)
+    if not hardware.encoding.interleaved:
+        return read_out(g) if key is None else _per_tile(lambda tile, own: read_out(tile, key=own), g, key)
+    if hardware.readout.kind == "current" and hardware.wires is not None:
         pairs = jnp.moveaxis(g, 1, -3)
         return crossbar.transfer_matrix(pairs, hardware.wires, topology="interleaved", solver=hardware.solver)[:, None]
-    return g if hardware.wires is None else crossbar.transfer_matrix(g, hardware.wires, solver=hardware.solver)
+    both = jnp.concatenate([g[:, :1], g[:, 1:]], -2)
+    s = read_out(both) if key is None else _per_tile(lambda tile, own: read_out(tile, key=own), both, key)
+    return s[..., : g.shape[-2], :] - s[..., g.shape[-2] :, :]
 
 
 def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:
-    """What the arrays answer, siemens, as one matrix for each converted column of a digit: tiles side by side."""
+    """What the arrays answer as one matrix for each converted column of a digit: tiles side by side."""
     layout = tiling((programmed.n_in, programmed.n_out), hardware)
     joined = layout.join_columns(hardware.encoding.respond(s))  # (K, S, T, r, N)
-    kept = (programmed.adc, programmed.gains, programmed.offsets, programmed.weight_step, programmed.slice_weights)
-    return Settled(jnp.moveaxis(joined, 1, -2), *kept, programmed.n_in)
+    names = ("dac", "adc", "noise", "gains", "offsets", "weight_step", "slice_weights", "n_in")
+    return Settled(jnp.moveaxis(joined, 1, -2), **{name: getattr(programmed, name) for name in names})
 
 
 def multiply(
@@ -199,6 +214,11 @@ def multiply(
     check(hardware)
     settings = complete(settings, hardware)
     currents, sums, step, place = column_currents(settled, x, hardware, settings)  # (K, T, P, B, S, N), (T, P, B)
+    if hardware.accumulation == "analog":
+        currents, sums, place = _share_charge(currents, sums, place, hardware)
+    if settled.noise is not None and key is not None:
+        thermal = jax.random.normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
+        currents += settled.noise[:, :, None, None] * thermal
     levels = convert(currents, hardware, settings, rows=settled.matrix.shape[2], state=settled.adc, key=key)
     if settled.gains is not None:
         levels = levels * settled.gains[:, :, None, None]
@@ -220,7 +240,7 @@ def column_currents(
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
     layout, encoding = tiling((settled.n_in, settled.matrix.shape[-1]), hardware), hardware.encoding
     rows = jnp.moveaxis(layout.cut_rows(digits.reshape(-1, settled.n_in)), 1, 0)  # (T, P * B, r)
-    volts = hardware.dac.voltages(encoding.drive(rows))
+    volts = hardware.dac.voltages(encoding.drive(rows), jax.tree.map(lambda leaf: leaf[:, None], settled.dac))
     k, tiles, r, slices, n = settled.matrix.shape
     currents = jnp.matmul(volts, settled.matrix.reshape(k, tiles, r, slices * n), precision=lax.Precision.HIGHEST)
     sums = encoding.input_sum(rows).reshape(tiles, len(digits), -1)
@@ -238,10 +258,13 @@ def convert(
 ) -> jax.Array:
     """The currents (ampere) as the ADC reports them, in levels: units of `unit_current`. Where there is no ADC, as they are.
 
-    Currents that cannot be negative use all codes of the ADC: they are converted around the middle of the range.
+    Currents that cannot be negative use all codes of the ADC: they are converted around the middle of the range. A readout in
+    volts is converted in volts, and gains make levels of them.
     """
-    unit = unit_current(hardware)
+    unit = 1.0 if hardware.readout.unit == "V" else unit_current(hardware)
     levels = currents / unit
+    if hardware.readout.kind == "digital" and settings.input_bits is not None and settings.weight_bits is not None:
+        return round_through(levels)  # counted, not converted
     if settings.adc_bits is None:
         return levels
     limit = full_scale_levels(hardware, settings, rows) if settings.adc_range is None else settings.adc_range / unit
@@ -258,10 +281,18 @@ def signed_currents(hardware: Hardware, settings: Settings) -> bool:
 
 
 def full_scale_levels(hardware: Hardware, settings: Settings, rows: int) -> jax.Array:
-    """Levels at the largest code of an uncalibrated ADC on arrays of so many rows: nothing that can arrive clips."""
+    """Levels at the largest code of an uncalibrated ADC on arrays of so many rows: nothing that can arrive clips.
+
+    Volts, where the readout answers in volts: none exceeds that of the wordlines.
+    """
+    if hardware.readout.unit == "V":
+        return jnp.asarray(hardware.dac.v_read, dtype=float)
     inputs = rows // hardware.encoding.rows_per_input
-    largest = inputs * hardware.dac.top_digit * hardware.encoding.largest(baseline(hardware))
-    return full_scale(settings.adc_bits, largest, signed=signed_currents(hardware, settings))
+    # Phases that share their charge make less than that of digit one, in steps of what the first phase leaves.
+    shared = hardware.accumulation == "analog"
+    largest = inputs * (1.0 if shared else hardware.dac.top_digit) * hardware.encoding.largest(baseline(hardware))
+    finest = -float(hardware.dac.bits * (settings.phases or 1)) if shared else 0.0
+    return full_scale(settings.adc_bits, largest, signed=signed_currents(hardware, settings), finest=finest)
 
 
 def weight_digits(w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings) -> tuple[mapping.Digits, jax.Array]:
@@ -276,20 +307,23 @@ def weight_digits(w: Float[Array, "n_in n_out"], hardware: Hardware, settings: S
 def input_digits(
     x: Float[Array, "B n_in"], hardware: Hardware, settings: Settings
 ) -> tuple[Float[Array, "P B n_in"], jax.Array, Float[Array, " P"]]:
-    """Signed digits of the inputs, the value of one code, and the phases' place values (zero for phases not in use)."""
+    """Digits of the inputs, the value of digit one of the first phase, and the phases' place values (zero: not in use)."""
+    dac, bits, signed = hardware.dac, settings.input_bits, settings.input_signed
     limit = jnp.max(jnp.abs(x)) if settings.input_range is None else jnp.asarray(settings.input_range, x.dtype)
-    if settings.input_bits is None:
+    if bits is None:
         step = jnp.where(limit > 0, limit, 1)
         return (clip_through(x, -limit, limit) / step)[None], step, jnp.ones(1, x.dtype)
-    codes, step = quantize(x, limit, settings.input_bits, signed=settings.input_signed)
+    if dac.kind == "uniform":
+        levels, step = dac.nearest(x, limit, bits, signed=signed)
+        return levels[None], step, jnp.ones(1, x.dtype)
+    codes, step = quantize(x, limit, bits, signed=signed)
     assert settings.phases is not None
-    if hardware.dac.sign_phases(signed=settings.input_signed):
-        digits, place = mapping.slices.twos_complement(codes, settings.input_bits, settings.phases, hardware.dac.bits)
+    if dac.sign_phases(signed=signed):
+        digits, place = mapping.slices.twos_complement(codes, bits, settings.phases, dac.bits)
         return digits, step, place
-    bits = magnitude_bits(jnp.round(settings.input_bits), signed=settings.input_signed)
-    used = mapping.slices.in_use(bits, hardware.dac.bits)
-    digits = mapping.slices.split(codes, settings.phases, hardware.dac.bits, used)
-    return digits, step, mapping.slices.weights(settings.phases, hardware.dac.bits, used, x.dtype)
+    used = mapping.slices.in_use(magnitude_bits(jnp.round(bits), signed=signed), dac.bits)
+    digits = mapping.slices.split(codes, settings.phases, dac.bits, used)
+    return digits, step, mapping.slices.weights(settings.phases, dac.bits, used, x.dtype)
 
 
 def _at_once(tiles: jax.Array, zero: jax.Array | None, hardware: Hardware, key: jax.Array | None) -> Any:
@@ -307,6 +341,36 @@ def _one_after_another(tiles: jax.Array, zero: jax.Array | None, hardware: Hardw
         level = (hardware.device.g_max - hardware.device.g_min) / hardware.encoding.top_digit
         target = hardware.encoding.missing(held / level, target)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *states)
+
+
+def _share_charge(
+    currents: Float[Array, "K T P B S N"], sums: Float[Array, "T P B"], place: Float[Array, " P"], hardware: Hardware
+) -> tuple[Float[Array, "K T 1 B S N"], Float[Array, "T 1 B"], Float[Array, " 1"]]:
+    """All phases as one: the charge they share, the inputs' sum that belongs to it, and its place value."""
+    shared, value = accumulate.share_charge(jnp.moveaxis(currents, 2, 0), hardware.dac.bits, place > 0)
+    of_inputs = jnp.einsum("tpb,p->tb", sums, place, precision=lax.Precision.HIGHEST) / value
+    return shared[:, :, None], of_inputs[:, None], value[None]
+
+
+def _readout(tiles: Float[Array, "S T C r c"], zero: jax.Array | None, gains: Any, hardware: Hardware) -> tuple[Any, Any]:
+    """Thermal noise (K, S, T, C, 1, c) of each converted column, and gains (same shape) that make levels of what it shows."""
+    readout, encoding = hardware.readout, hardware.encoding
+    if readout.unit == "A":
+        return None, gains
+    targets = encoding.encode(tiles, hardware.device.g_min, hardware.device.g_max, zero)
+    if encoding.interleaved:
+        targets = jnp.concatenate([targets[:, :1], targets[:, 1:]], -2)
+    per_level = readout.unit_per_siemens(targets) * unit_current(hardware)
+    per_level = encoding.respond(jnp.broadcast_to(per_level, (*targets.shape[:-2], 1, targets.shape[-1])))
+    to_levels = jnp.where(per_level > 0, 1 / jnp.where(per_level > 0, per_level, 1), 0)
+    sigma = readout.noise_sigma(targets)
+    noise = encoding.respond(sigma[..., None, :]) if readout.noisy else None
+    return noise, to_levels if gains is None else to_levels * gains
+
+
+def _by_output(x: Any, layout: mapping.Tiling) -> Any:
+    """(..., S, T, C, 1, c) of tiles as (..., T, S, N)."""
+    return None if x is None else jnp.swapaxes(layout.join_columns(x)[..., 0, :], -3, -2)
 
 
 def _converters(hardware: Hardware, layout: mapping.Tiling, slices: int, key: jax.Array | None, dtype: Any) -> Any:
@@ -339,7 +403,9 @@ def unit_current(hardware: Hardware) -> jax.Array | float:
 
 
 def baseline(hardware: Hardware) -> jax.Array | float:
-    """The conductance of a cell at digit zero, in levels."""
+    """What a cell at digit zero adds to a column, in levels."""
+    if not hardware.readout.shows_g_min:
+        return 0.0
     device = hardware.device
     return device.g_min * hardware.encoding.top_digit / (device.g_max - device.g_min)
 

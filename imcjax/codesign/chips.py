@@ -9,11 +9,12 @@ import numpy as np
 from flax import nnx
 
 from imcjax.codesign.network import Network, Ranges
+from imcjax.crossbar import transfer_matrix
 from imcjax.crossbar.solvers import pick_repeated
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
-from imcjax.nn.operator import respond
-from imcjax.pipeline import Settled, through_wires
+from imcjax.nn.operator import answers, respond
+from imcjax.pipeline import Settled
 from imcjax.training import correct
 
 
@@ -58,7 +59,7 @@ def chip_judge(
 
     def settle(numbers: jax.Array) -> dict[str, Settled]:
         drawn = draw(design, numbers)
-        return {path: joined(chips, in_pieces(g, hardware), hardware) for path, (chips, g) in drawn.items()}
+        return {path: joined(chips, in_pieces(chips, g, hardware), hardware) for path, (chips, g) in drawn.items()}
 
     @jax.jit
     def hits(design: Any, chips: Any, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -84,17 +85,20 @@ def chip_judge(
     return judge
 
 
-def in_pieces(g: jax.Array, hardware: Hardware) -> jax.Array:
-    """`through_wires`, a fixed number of arrays in each call: one program for all layers and designs on arrays of one size."""
-    if hardware.wires is None:
-        return g
-    hardware = hardware.replace(solver=pick_repeated(hardware.solver, hardware.wires, *g.shape[-2:]))
+def in_pieces(chips: Any, g: jax.Array, hardware: Hardware) -> jax.Array:
+    """What the columns of many chips answer. Wires are solved for a fixed number of arrays in each call.
+
+    So one program serves all layers and designs on arrays of one size.
+    """
+    if hardware.wires is None or hardware.encoding.interleaved or hardware.readout.kind != "current":
+        return jax.vmap(answers, in_axes=(0, 0, None))(chips, g, hardware)
+    solver = pick_repeated(hardware.solver, hardware.wires, *g.shape[-2:])
     arrays = g.reshape(-1, *g.shape[-2:])
     count = len(arrays)
     pieces = -(-count // ARRAYS)
     arrays = jnp.pad(arrays, [(0, pieces * ARRAYS - count), (0, 0), (0, 0)])
-    answers = [through_wires(arrays[i * ARRAYS : (i + 1) * ARRAYS], hardware) for i in range(pieces)]
-    return jnp.concatenate(answers)[:count].reshape(g.shape)
+    solved = [transfer_matrix(arrays[i * ARRAYS : (i + 1) * ARRAYS], hardware.wires, solver=solver) for i in range(pieces)]
+    return jnp.concatenate(solved)[:count].reshape(g.shape)
 
 
 def spread(accuracies: np.ndarray) -> dict[str, Any]:

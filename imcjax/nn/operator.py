@@ -28,6 +28,13 @@ def respond(chips: pipeline.Programmed, s: jax.Array, hardware: Hardware) -> pip
     return jax.vmap(lambda chip, s: pipeline.columns(chip, s, hardware))(chips, s)
 
 
+def answers(chips: pipeline.Programmed, g: jax.Array, hardware: Hardware) -> jax.Array:
+    """`pipeline.answers` of a layer's groups; leaves and result have a leading axis of groups."""
+    if chips.key is None:
+        return jax.vmap(lambda g: pipeline.answers(g, hardware))(g)
+    return jax.vmap(lambda key, g: pipeline.answers(g, hardware, key=key))(chips.key, g)
+
+
 class Operator(nnx.Module):
     """A layer's place on the hardware: its settings, and the chip it is on.
 
@@ -124,7 +131,7 @@ class Operator(nnx.Module):
     def settle(self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0) -> pipeline.Settled:
         """The chip of `conductances`, wires included: what `Chip` takes."""
         chip, g = self.conductances(w, key, time)
-        return respond(chip, pipeline.through_wires(g, self.technology), self.technology)
+        return respond(chip, answers(chip, g, self.technology), self.technology)
 
     def _draw(self) -> jax.Array | None:
         if self.noise is None:

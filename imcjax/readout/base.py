@@ -18,6 +18,12 @@ class Readout(Protocol):
 
     unit: ClassVar[str]
     """Of the column value: "A" or "V"."""
+    drawn: ClassVar[bool]
+    """Whether parts of it differ from chip to chip."""
+    noisy: ClassVar[bool]
+    """Whether column values have thermal noise."""
+    shows_g_min: ClassVar[bool]
+    """Whether a cell of digit zero adds to the column what its lowest conductance does."""
     source: ClassVar[str]
     """The publication that the model follows."""
 

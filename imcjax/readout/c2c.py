@@ -90,6 +90,9 @@ class C2c:
     """
 
     unit = "V"
+    drawn = True
+    noisy = True
+    shows_g_min = False
     source = (
         "H. Wang et al., A 32.2 TOPS/W SRAM compute-in-memory macro employing a linear 8-bit C-2C ladder for charge domain "
         "computation in 22nm for edge inference, VLSI Technology and Circuits 2022, doi "

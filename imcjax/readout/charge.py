@@ -39,6 +39,9 @@ class Charge:
     """
 
     unit = "V"
+    drawn = True
+    noisy = True
+    shows_g_min = True
     source = (
         "H. Valavi et al., A 64-tile 2.4-Mb in-memory-computing CNN accelerator employing charge-domain compute, JSSC 54, 1789 "
         "(2019)"

@@ -15,6 +15,9 @@ class Current:
     """I_j = sum_i g_ij v_i, ampere; with wires what reaches the virtual ground of bitline j."""
 
     unit = "A"
+    drawn = False
+    noisy = False
+    shows_g_min = True
     source = "M. Hu et al., Dot-product engine for neuromorphic computing, DAC 2016, doi 10.1145/2897937.2898010"
 
     def respond(

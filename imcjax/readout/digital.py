@@ -24,6 +24,9 @@ class Digital:
     """
 
     unit = "A"
+    drawn = False
+    noisy = False
+    shows_g_min = False
     source = "K. Yoshioka et al., A review of SRAM-based compute-in-memory circuits, arXiv 2411.06079"
 
     g_min: float = number(default=0.0, low=0.0, high=1.0, unit="S")
@@ -37,9 +40,8 @@ class Digital:
     def respond(
         self, g: Float[Array, "... r c"], wires: Wires | None, solver: str, key: jax.Array | None = None
     ) -> Float[Array, "... r c"]:
-        """The nominal conductance of each cell's digit, siemens: what a sum of currents would be without any error."""
-        level = (self.g_max - self.g_min) / (self._levels(g) - 1)
-        return self.g_min + self.digits(g) * level
+        """The conductance of each cell's digit above that of digit 0, siemens: digits in the units of the other readouts."""
+        return self.digits(g) * ((self.g_max - self.g_min) / (self._levels(g) - 1))
 
     def unit_per_siemens(self, g_nominal: Float[Array, "... r c"]) -> float:
         """1.0: sums are in units of conductance."""

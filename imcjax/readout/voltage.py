@@ -20,6 +20,9 @@ class Voltage:
     """
 
     unit = "V"
+    drawn = False
+    noisy = False
+    shows_g_min = True
     source = "W. Wan et al., A compute-in-memory chip based on resistive random-access memory, Nature 608, 504 (2022)"
 
     def respond(

@@ -14,8 +14,7 @@ from imcjax.converters import Adc, Dac
 from imcjax.crossbar import Wires
 from imcjax.mapping import Differential
 from imcjax.nn import record_inputs
-from imcjax.nn.operator import respond
-from imcjax.pipeline import through_wires
+from imcjax.nn.operator import answers, respond
 
 
 HARDWARE = Hardware(
@@ -80,4 +79,4 @@ class Example:
 def settled(network, params, bits, ranges, hardware, key):
     """One chip, wires included: what `Network.apply` takes as `chip`."""
     drawn = network.conductances(params, bits, ranges, hardware, key)
-    return {path: respond(chip, through_wires(g, hardware), hardware) for path, (chip, g) in drawn.items()}
+    return {path: respond(chip, answers(chip, g, hardware), hardware) for path, (chip, g) in drawn.items()}

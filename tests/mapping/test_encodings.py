@@ -14,6 +14,7 @@ from imcjax.crossbar import Wires
 from imcjax.devices import Generic
 from imcjax.mapping import Complementary, Differential, MultiDevice, Offset, TwosComplement
 from imcjax.pytree import record
+from imcjax.readout import C2c, Charge, Digital, Voltage
 
 
 ENCODINGS = {
@@ -196,3 +197,38 @@ def test_flip_beside_a_column_of_weight_zero_is_refused():
     on = hardware(Offset(weight_bits=5, cell_bits=2, flip=1, reference="zero_column"))
     with pytest.raises(imcjax.UserError, match="flip"):
         imcjax.program(jnp.eye(3), on)
+
+
+def readouts(top):
+    g_min, g_max = 1e-6, 1e-6 + top * 2.0**-17
+    bits = round(np.log2(top + 1))
+    return {
+        "voltage": Voltage(),
+        "charge": Charge(g_ref=g_max, c_parasitic=5e-15),
+        "c2c": C2c(bits=bits, g_min=g_min, g_max=g_max, c_parasitic=5e-15),
+        "digital": Digital(g_min=g_min, g_max=g_max, levels=2**bits),
+    }
+
+
+@pytest.mark.parametrize("readout", ["voltage", "charge", "c2c", "digital"])
+def test_every_readout_gives_the_product_with_every_encoding(readout):
+    for name in ("subtracted digitally", "interleaved", "offset", "offset, unit column", "two's complement", "complementary"):
+        encoding = ENCODINGS[name]
+        x, w, settings = case(encoding)
+        on = hardware(encoding, g_min=1e-6, adc_bits=None, readout=readouts(encoding.top_digit)[readout])
+        np.testing.assert_allclose(product(x, w, on, settings), x @ w, atol=0 if readout == "digital" else 2e-3)
+
+
+def test_columns_in_volts_are_not_subtracted_before_conversion():
+    with pytest.raises(imcjax.UserError, match="subtract 'digital'"):
+        imcjax.program(jnp.eye(3), hardware(ENCODINGS["one-sided"], readout=Voltage()))
+
+
+def test_phases_that_share_their_charge_take_one_conversion():
+    for name in ("one-sided", "offset", "offset, unit column"):
+        encoding = ENCODINGS[name]
+        x, w, settings = case(encoding)
+        exact = hardware(encoding, g_min=1e-6, adc_bits=None, accumulation="analog")
+        np.testing.assert_allclose(product(x, w, exact, settings), x @ w, atol=2e-3)
+        converted = product(x, w, hardware(encoding, g_min=1e-6, adc_bits=14, accumulation="analog"), settings)
+        assert 0 < np.abs(converted - x @ w).max() < 0.02 * np.abs(x @ w).max()
