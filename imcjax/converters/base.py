@@ -97,7 +97,7 @@ Decide = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array | float]]
 
 
 def midrise(
-    currents: Float[Array, "..."], bits: Bits, current_range: jax.Array | float, polarity: str, decide: Decide
+    currents: Float[Array, "..."], bits: Bits, current_range: jax.Array | float, widest: int, polarity: str, decide: Decide
 ) -> Float[Array, "..."]:
     """Conversion to 2^b equally spaced levels by a circuit's own decisions.
 
@@ -110,12 +110,14 @@ def midrise(
 
     Args:
       currents, bits, current_range: as for `AdcCircuit.convert`.
+      widest: the most bits that the circuit has.
       polarity: "signed" or "unsigned".
       decide: (v (...), b) -> codes (...), whole numbers in [0, 2^b - 1]; shift (...), in codes, by which the circuit's flaws
         move what it reports. No gradient flows through v or b.
     """
     check_choice("polarity", polarity, "signed", "unsigned")
     b = whole_bits(bits, currents.dtype)
+    b = jnp.where(b > widest, widest, b)
     top = round_through(largest_code(b, signed=False)).astype(currents.dtype)  # exp2 alone is not exact everywhere
     limit = jnp.asarray(current_range, currents.dtype)
     signed = polarity == "signed"

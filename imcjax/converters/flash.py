@@ -88,4 +88,4 @@ class Flash:
             moved = noise - displacement(thresholds - nominal_levels(widest, v.dtype), codes * span, span)
             return codes.astype(v.dtype), moved * jnp.exp2(b - 1)
 
-        return midrise(currents, bits, current_range, self.polarity, decide)
+        return midrise(currents, bits, current_range, widest, self.polarity, decide)

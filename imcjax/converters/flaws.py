@@ -81,7 +81,7 @@ class Flaws:
     def _thresholds(self, normals: Float[Array, "... inner"], levels: int) -> Float[Array, "... levels"]:
         """Entry k displaces the threshold between codes k - 1 and k; 0 is not used."""
         count, dtype = normals.shape[-1], normals.dtype
-        errors = self.dnl_sigma * normals
+        errors = (0.0 if self.dnl_sigma is None else self.dnl_sigma) * normals
         errors = jnp.where(errors < -1, -1, errors)  # a code can be missing, not less
         total = errors.sum(-1, keepdims=True)
         # Widths (1 + error) count / (count + total), summed as errors: exact zeros stay exact.

@@ -58,10 +58,19 @@ class Pipeline:
         assert known is not None
 
         def stage(number: int) -> Stages:
-            per_stage = (leaf[..., number] for leaf in (known.c1, known.c2, known.parasitic, known.high, known.low))
-            return Stages(*per_stage, known.last)
+            c1, c2, parasitic, high, low = (
+                a[..., number] for a in (known.c1, known.c2, known.parasitic, known.high, known.low)
+            )
+            return Stages(c1, c2, parasitic, high, low, known.last)
 
-        return midrise(currents, bits, current_range, self.polarity, lambda v, b: run_stages(v, b, widest, stage, self.gain_db))
+        return midrise(
+            currents,
+            bits,
+            current_range,
+            widest,
+            self.polarity,
+            lambda v, b: run_stages(v, b, widest, stage, self.gain_db),
+        )
 
 
 @adc_family("cyclic")
@@ -109,5 +118,10 @@ class Cyclic:
         known = self.draw((), None, currents.dtype) if state is None else state
         assert known is not None
         return midrise(
-            currents, bits, current_range, self.polarity, lambda v, b: run_stages(v, b, widest, lambda _: known, self.gain_db)
+            currents,
+            bits,
+            current_range,
+            widest,
+            self.polarity,
+            lambda v, b: run_stages(v, b, widest, lambda _: known, self.gain_db),
         )

@@ -106,4 +106,4 @@ class Ramp:
             moved = added - displacement(passed - nominal_levels(widest, v.dtype), register, span)
             return (register // span).astype(v.dtype), moved * jnp.exp2(b - 1)
 
-        return midrise(currents, bits, current_range, self.polarity, decide)
+        return midrise(currents, bits, current_range, widest, self.polarity, decide)

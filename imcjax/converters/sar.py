@@ -81,4 +81,4 @@ class Sar:
             moved = known.offset + noise_sigma * noise - displacement(levels - nominal_levels(widest, v.dtype), register, span)
             return (register // span).astype(v.dtype), moved * jnp.exp2(b - 1)
 
-        return midrise(currents, bits, current_range, self.polarity, decide)
+        return midrise(currents, bits, current_range, widest, self.polarity, decide)

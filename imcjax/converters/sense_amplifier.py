@@ -65,4 +65,4 @@ class SenseAmplifier:
                 added = added + self.noise_sigma * jax.random.normal(key, jnp.broadcast_shapes(v.shape, added.shape), v.dtype)
             return (v + added > 0).astype(v.dtype), added
 
-        return midrise(currents, 1.0, current_range, self.polarity, decide)
+        return midrise(currents, 1.0, current_range, 1, self.polarity, decide)

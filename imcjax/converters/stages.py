@@ -77,5 +77,6 @@ def run_stages(
         residue = jnp.where(active, ((1 + ratio) * residue - decision * ratio) / loss, residue)
     last = stage(0).last
     codes = codes + (residue > last).astype(v.dtype)
-    # Codes stand for v = sum of decisions / 2^(n+1) + residue / 2^(b-1), if the stages are what they should be.
+    # Codes stand for v = sum of decisions / 2^(n+1) + residue / 2^(b-1), if the stages are what they should be. That flaws move
+    # the decisions of a stage has no slope here: the next stages make up for it, to the accuracy of the stage itself.
     return lax.stop_gradient(codes), residue - last

@@ -56,4 +56,4 @@ class Uniform:
                 return flaws.decide(position, top, b, widest, state, key)
             return jnp.clip(jnp.round(position), 0, top), 0.0
 
-        return midrise(seen, bits, current_range, self.polarity, decide)
+        return midrise(seen, bits, current_range, widest, self.polarity, decide)

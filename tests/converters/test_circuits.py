@@ -129,6 +129,14 @@ def test_without_flaws_it_is_the_ideal_quantizer(name, bits):
 
 
 @EVERY
+def test_more_bits_than_it_has_change_nothing(name):
+    if name == "sign_magnitude":
+        pytest.skip("it takes whatever bits it is given")
+    run, samples = value_and_slopes(name), (SAMPLES * LIMIT).astype(np.float32)
+    np.testing.assert_array_equal(run(samples, WIDEST + 2.0, LIMIT)[0], run(samples, float(WIDEST), LIMIT)[0])
+
+
+@EVERY
 def test_it_is_odd_where_signed(name):
     if isunsigned(name):
         pytest.skip("an unsigned range has no negative half")
