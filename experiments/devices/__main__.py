@@ -43,7 +43,9 @@ def main(options: Options) -> dict[str, dict[str, float | None]]:
     rows = []
     for name in names:
         print(name, flush=True)
-        rows.append(measure.measure(name, options.draws) | {"references": references.find(name, folder and Path(folder))})
+        rows.append(
+            measure.measure(name, options.draws) | {"references": references.find(name, Path(folder) if folder else None)}
+        )
     write_bytes(options.out, draw.png(rows))
     distances = {row["name"]: measure.distances(row) for row in rows}
     write_json(options.out.with_suffix(".json"), {"draws": options.draws, "largest distance, part of g_max": distances})

@@ -132,7 +132,7 @@ class Cell:
         """
         full = None
         if self.telegraph is not None and key is not None:
-            full = self.telegraph.path(fold_name(key, "telegraph"), [time], state.made.trap)[0]
+            full = self.telegraph.path(fold_name(key, "telegraph"), [time], _kept(state.made.trap, "telegraph"))[0]
         return self._read(state, key, time, full)
 
     def trace(self, state: CellState, key: jax.Array, times: Sequence[float] | jax.Array) -> jax.Array:
@@ -146,7 +146,7 @@ class Cell:
             raise UserError(f"times falls from one read to the next ({known!s} s); give rising times.")
         filled: Sequence[jax.Array | None] = [None] * len(times)
         if self.telegraph is not None:
-            filled = self.telegraph.path(fold_name(key, "telegraph"), times, state.made.trap)
+            filled = self.telegraph.path(fold_name(key, "telegraph"), times, _kept(state.made.trap, "telegraph"))
         reads = [self._read(state, fold_index(key, i), times[i], full) for i, full in enumerate(filled)]
         return jnp.stack(reads)
 
@@ -169,11 +169,13 @@ class Cell:
 
     def _written(self, state: CellState, key: jax.Array | None, time: jax.Array | float) -> jax.Array:
         g = self.base.read(state.base, key, time)
-        return g if self.variation is None else g * self.variation.factor(state.made.deviate, state.cycle)
+        if self.variation is None:
+            return g
+        return g * self.variation.factor(_kept(state.made.deviate, "variation"), _kept(state.cycle, "variation"))
 
     def _faulty(self, g: jax.Array, state: CellState) -> jax.Array:
         if self.endurance is not None:
-            g = self.endurance.faults(state.made.life).apply(g, self.g_min, self.g_max)
+            g = self.endurance.faults(_kept(state.made.life, "endurance")).apply(g, self.g_min, self.g_max)
         if state.made.faults is not None:  # on top: what never worked cannot wear out
             g = state.made.faults.apply(g, self.g_min, self.g_max)
         return g
@@ -186,14 +188,20 @@ class Cell:
             raise UserError(f"time is {known!s} s, before the device was programmed; give seconds from 0.")
         g = self._written(state, key, time)
         if self.drift is not None:
-            g = self.drift.age(g, state.made.exponent, time)
+            g = self.drift.age(g, _kept(state.made.exponent, "drift"), time)
         if self.retention is not None:
             g = self.retention.age(g, self.g_min, time)
         if self.telegraph is not None and full is not None:
-            g = self.telegraph.read(g, state.made.trap, full)
+            g = self.telegraph.read(g, _kept(state.made.trap, "telegraph"), full)
         if self.one_over_f is not None and key is not None:
             g = self.one_over_f.read(g, fold_name(key, "one over f"), time)
         return self._faulty(g, state)
+
+
+def _kept(value: Any, effect: str) -> Any:
+    if value is None:
+        raise UserError(f"These devices were programmed by a cell without {effect}; program and read them with the same cell.")
+    return value
 
 
 def with_faults(state: CellState, stuck_on: jax.Array, stuck_off: jax.Array) -> CellState:

@@ -41,6 +41,13 @@ def test_without_effects_the_cell_is_its_base(base):
             cell.read(ours, None, 1e6)
 
 
+@pytest.mark.parametrize("effect", ["variation", "drift", "telegraph", "endurance"])
+def test_devices_that_were_made_without_an_effect_are_refused_by_a_cell_with_it(effect):
+    state = ALL.replace(**{effect: None}).program(TARGET, None)
+    with pytest.raises(UserError, match=f"programmed by a cell without {effect}; program and read them with the same cell"):
+        ALL.read(state, READ)
+
+
 def test_a_cell_goes_to_a_file_and_back(tmp_path):
     for device in (ALL, Cell(), Cell(base=ReramWan2022(), stuck=effects.Stuck(on=0.1)), Cell(base=ALL)):
         original = Hardware(device=device)
@@ -134,9 +141,10 @@ def test_gradients_with_respect_to_every_number_are_finite():
 def test_a_chip_is_the_same_chip_at_every_read():
     hard = Hardware(rows=8, cols=8, device=ALL)
     w = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
-    chip = imcjax.program(w, hard, key=KEY)
+    chip = jax.jit(lambda key: imcjax.program(w, hard, key=key))(KEY)
     assert chip.state.made.faults.on.shape[-2:] == (8, 8)
-    g = [np.asarray(imcjax.pipeline.conductances(chip, hard, time=time)) for time in (0.0, 1e3, 1e6)]
+    read = jax.jit(lambda chip, time: imcjax.pipeline.conductances(chip, hard, time=time))
+    g = [np.asarray(read(chip, time)) for time in (0.0, 1e3, 1e6)]
     assert np.isfinite(g).all()
     for value in (1e-6, 80e-6):
         stuck = np.isclose(g[2], value, rtol=1e-6)

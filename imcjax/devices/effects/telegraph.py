@@ -6,6 +6,7 @@ Markov model analysis of random telegraph noise in resistive random access memor
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ class Telegraph:
         """(...) siemens of devices of `g` (...); `trap` (...) and `full` (...) are 1.0 where there is one, and it is full."""
         return g * (1 - self.amplitude * trap * (full - self.occupancy))
 
-    def path(self, key: jax.Array, times: Sequence[float] | jax.Array, like: jax.Array) -> list[jax.Array]:
+    def path(self, key: jax.Array, times: Sequence[Any] | jax.Array, like: jax.Array) -> list[jax.Array]:
         """For each of `times`, seconds and rising, 1.0 where a trap is full (...): one history, stationary from its start."""
         full = chosen(fold_index(key, 0), self.occupancy, like)
         found = [full]

@@ -86,13 +86,15 @@ def test_gradients_at_zero_and_at_the_first_read():
         cell = Cell(base=Generic(g_min=0.0), one_over_f=OneOverF(q=q), telegraph=telegraph)
         return cell.read(cell.program(target, KEY), OTHER, time)
 
+    slopes = jax.jit(jax.jacfwd(read, (0, 1, 2, 3)))
     for time in (0.0, 250e-9, 3.0):
-        for value in jax.jacobian(read, (0, 1, 2, 3))(0.0, 0.0, 0.0, time):
+        for value in slopes(0.0, 0.0, 0.0, time):
             assert np.isfinite(value).all()
-    slope = jax.jacobian(read)(0.0, 0.0, 0.0, 3.0)
+    assert all(np.isfinite(value) for value in jax.grad(lambda *a: read(*a).sum(), (0, 3))(0.0, 0.0, 0.0, 250e-9))
+    slope = slopes(0.0, 0.0, 0.0, 3.0)[0]
     np.testing.assert_allclose(read(1e-3, 0.0, 0.0, 3.0) - target, 1e-3 * slope, rtol=1e-3, atol=1e-11)
     assert (slope[1:] != 0).all()
     with jax.enable_x64(True):
         target = jnp.array([0.0, 2e-5, 9e-5])
         numeric = (read(0.01, 0.0, 0.0, 3.001) - read(0.01, 0.0, 0.0, 2.999)) / 0.002
-        np.testing.assert_allclose(jax.jacobian(read, 3)(0.01, 0.0, 0.0, 3.0), numeric, rtol=1e-4)
+        np.testing.assert_allclose(slopes(0.01, 0.0, 0.0, 3.0)[3], numeric, rtol=1e-4)
