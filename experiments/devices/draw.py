@@ -18,7 +18,7 @@ PANELS = {
 COLOURS = ("#56b4e9", "#009e73", "#d55e00")
 CIRCLES = {"marker": "o", "markersize": 3.5, "markerfacecolor": "none", "linestyle": "none"}
 DASHES = {"linestyle": (0, (4, 3)), "color": style.INK, "linewidth": 0.9}
-TIMES = {1: "1 s", 60: "1 min", 3600: "1 h", 86400: "1 day", 30 * 86400: "1 month", 365.25 * 86400: "1 year"}
+TIMES = {1: "1 s", 60: "1 min", 3600: "1 h", 86400: "1 day", 365.25 * 86400: "1 year"}
 
 
 def png(rows: list[dict[str, Any]]) -> bytes:

@@ -68,6 +68,7 @@ def distances(row: dict[str, Any]) -> dict[str, float | None]:
             inside = (x >= place[0] - 1e-9) & (x <= place[-1] + 1e-9)
             if inside.any():
                 found[panel].append(float(np.abs(np.interp(x[inside], place, ours) - y[inside]).max()))
+    found = {panel: [one for one in values if not np.isnan(one)] for panel, values in found.items()}
     return {panel: max(values, default=None) for panel, values in found.items()}
 
 

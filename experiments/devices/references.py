@@ -129,21 +129,20 @@ def reram_wan2022() -> Reference:
     return Reference("fit of aihwkit", program, aged, lambda g: (g, 0.01 * np.hypot(*clipped(g, program(g)[1]))))
 
 
-def pcm_nandakumar() -> Reference:
-    """S. R. Nandakumar et al., ICECS 2019, in aihwkit's numbers; moments by Gauss-Hermite quadrature over the exponent."""
+Law = Callable[[np.ndarray], np.ndarray]
+
+
+def _pcm(g_max: float, t0: float, read_time: float, sigma: list[float], mu: Law, sd: Law, q: Law) -> Reference:
+    """Phase change: moments by Gauss-Hermite quadrature over the exponent; sigma in uS, from the highest power of r down."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     weights = weights / weights.sum()
-    g_max, t0, read_time = 25 * US, 20.0, 250e-9
 
     def programmed(g: Any) -> tuple[np.ndarray, np.ndarray]:
-        r = np.asarray(g) / g_max
-        return clipped(g, (0.26348 + 1.9650 * r - 1.1731 * r**2) * US)
+        return clipped(g, np.polyval(sigma, np.asarray(g) / g_max) * US)
 
     def aged(target: float, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        log = math.log(target / g_max)
-        mu, sd = np.clip(-0.0155 * log + 0.0244, 0.049, 0.1), np.clip(-0.0125 * log - 0.0059, 0.008, 0.045)
-        nu = np.abs(mu + sd * nodes)
-        left = ((times[:, None] + t0) / t0) ** -nu
+        r = np.array(target / g_max)
+        left = ((times[:, None] + t0) / t0) ** -np.abs(mu(r) + sd(r) * nodes)
         once, twice = left @ weights, left**2 @ weights
         mean, std = programmed(target)
         return times, mean * once, np.sqrt((mean**2 + std**2) * twice - (mean * once) ** 2)
@@ -152,18 +151,91 @@ def pcm_nandakumar() -> Reference:
         mean, std = programmed(g)
         # Over the programmed conductances: Q depends on what a cell has, not on what it was asked for.
         found = np.maximum(mean[:, None] + std[:, None] * nodes, 1e-12)
-        q = np.minimum(0.0088 / (found / g_max) ** 0.65, 0.2)
-        square = (found * q) ** 2 @ weights
+        square = (found * q(found / g_max)) ** 2 @ weights
         return g[1:], np.sqrt(square * math.log((t0 + read_time) / (2 * read_time)))[1:]
 
-    return Reference("law", lambda g: (g, programmed(g)[1]), aged, read)
+    return Reference("law with aihwkit's numbers", lambda g: (g, programmed(g)[1]), aged, read)
+
+
+def pcm_nandakumar() -> Reference:
+    """S. R. Nandakumar et al., ICECS 2019."""
+    return _pcm(
+        25 * US, 20.0, 250e-9, [-1.1731, 1.9650, 0.26348],
+        lambda r: np.clip(-0.0155 * np.log(r) + 0.0244, 0.049, 0.1),
+        lambda r: np.clip(-0.0125 * np.log(r) - 0.0059, 0.008, 0.045),
+        lambda r: np.minimum(0.0088 / r**0.65, 0.2),
+    )  # fmt: skip
+
+
+def _hermes_mu(r: np.ndarray) -> np.ndarray:
+    low = np.clip(-0.0387 * np.log(r) - 0.0182, 0.0720, 0.13)
+    return np.where(r < 0.0945, low, np.polyval([-0.0436, -0.0126, 0.0736], r))
+
+
+def pcm_hermes1() -> Reference:
+    """M. Le Gallo et al., Nature Electronics 6, 680 (2023), one device."""
+    return _pcm(
+        10.35 * US, 200.0, 512e-9, [0.68841818, -2.16310839, 2.32443916, 0.15781817], _hermes_mu,
+        lambda r: np.where(
+            r < 0.3039, np.clip(-0.0120 * np.log(r) - 0.0023, 0.0124, 0.04), np.polyval([-0.0165, 0.0116, 0.0104], r)
+        ),
+        lambda r: np.where(
+            r < 0.1591, np.clip(-0.0078 * np.log(r) + 0.0038, 0.0179, 0.04), np.polyval([0.0664, -0.1352, 0.0768, 0.0088], r)
+        ),
+    )  # fmt: skip
+
+
+def pcm_hermes2() -> Reference:
+    """The same, two devices."""
+    return _pcm(
+        20.7 * US, 300.0, 512e-9, [4.68961419, -8.48101252, 4.71806468, 0.16603222], _hermes_mu,
+        lambda r: np.where(
+            r < 0.3055, np.clip(-0.0117 * np.log(r) - 0.0057, 0.0091, 0.04), np.polyval([-0.0118, 0.0093, 0.0073], r)
+        ),
+        lambda r: np.where(
+            r < 0.16, np.clip(-0.0117 * np.log(r) - 0.0069, 0.015, 0.04), np.polyval([0.0069, -0.0280, 0.0211, 0.0123], r)
+        ),
+    )  # fmt: skip
+
+
+def _reram_cmo(offset: float, slope: float) -> Reference:
+    """D. F. Falcone et al., arXiv 2502.04524 (2025), without the ends of its window at 9 and 88.2 uS, where values are cut."""
+
+    def sigma(g: Any) -> np.ndarray:
+        return offset * US + slope * np.asarray(g)
+
+    def aged(target: float, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        # At the upper end the cut makes other moments: nothing is said of it.
+        known = np.nan if target > 0.99 * 88.2 * US else 1.0
+        spread = np.hypot(sigma(target), (0.04201137 * np.log(times) + 0.41183342) * US)
+        return times, known * (target - 0.08900206 * np.log(times) * US), known * spread
+
+    def inner(g: np.ndarray) -> np.ndarray:
+        return g[(g > 9.5 * US) & (g < 84 * US)]
+
+    def read(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return inner(g), 0.0277316483 * np.log10(inner(g) / US) * math.sqrt(math.log((1 + 1e-6) / 2e-6)) * US
+
+    return Reference("law with aihwkit's numbers", lambda g: (inner(g), sigma(inner(g))), aged, read)
+
+
+def still() -> Reference:
+    """Two states, or a spread for which the source has no number: none by default."""
+    return Reference("spreads are 0 by default", lambda g: (g, 0 * g), read=lambda g: (g, 0 * g))
 
 
 LAWS: dict[str, Callable[[], Reference]] = {
     "ideal": ideal,
     "generic": generic,
+    "fefet": still,
+    "pcm_hermes1": pcm_hermes1,
+    "pcm_hermes2": pcm_hermes2,
     "pcm_joshi": pcm_joshi,
     "pcm_nandakumar": pcm_nandakumar,
     "reram_wan2022": reram_wan2022,
+    "reram_cmo_0.2": lambda: _reram_cmo(0.00081107, 0.00106879),
+    "reram_cmo_2": lambda: _reram_cmo(0.0112185391, 0.01129027418),
     "rram_milo": rram_milo,
+    "sram": still,
+    "stt_mram": still,
 }
