@@ -34,7 +34,8 @@ class Families:
           UserError: for an unknown name, with the nearest known ones.
         """
         if kind not in self._known:
-            raise UserError(f"{path}.kind is {kind!r}{nearest(str(kind), self._known)}.")
+            word = kind if isinstance(kind, str) else ""  # where none is given, none is near
+            raise UserError(f"{path}.kind is {kind!r}{nearest(word, self._known)}.")
         return self._known[kind]
 
     def classes(self) -> dict[str, type]:
