@@ -52,6 +52,9 @@ class Evaluate:
 class Presets:
     """List the hardware that comes with imcjax."""
 
+    devices: bool = False
+    """List the memory devices instead."""
+
 
 Command = (
     Annotated[Codesign, tyro.conf.subcommand("codesign")]
@@ -70,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
             commands.codesign(command)
         elif isinstance(command, Evaluate):
             commands.evaluate(command)
+        elif command.devices:
+            commands.device_presets()
         else:
             commands.presets()
     except UserError as error:

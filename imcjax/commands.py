@@ -1,6 +1,7 @@
 """What the subcommands of `imcjax` do: check the input, run, write the results, print them."""
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from imcjax import __version__, data, hardware, models, report, xla
+from imcjax import __version__, data, devices, hardware, models, report, xla
 from imcjax.codesign import BudgetError, Task, check_budget, finished_design, menu, plan_for, score
 from imcjax.codesign import codesign as run_codesign
 from imcjax.codesign.chips import spread
@@ -163,6 +164,35 @@ def presets() -> None:
             "none" if h.wires is None else f"{h.wires.wordline:g}",
         )
     Console().print(table)
+
+
+def device_presets() -> None:
+    """Print the device presets."""
+    table = Table(
+        title='Device presets (imcjax.devices.preset(name); the kind is what a hardware file names: device = {kind = "..."})'
+    )
+    for title in ("name", "kind", "conductance", "models", "time", "source"):
+        table.add_column(title, no_wrap=title in ("name", "kind"))
+    for name in devices.presets():
+        device = devices.preset(name)
+        covers = getattr(device, "covers", None)
+        table.add_row(
+            name,
+            device.kind,
+            f"{report.si(float(device.g_min), 'S')} to {report.si(float(device.g_max), 'S')}",
+            ", ".join(getattr(device, "effects", ())) or "-",
+            "any" if covers is None or math.isinf(covers[1]) else f"to {_duration(covers[1])}",
+            getattr(device, "source", "-"),
+        )
+    Console().print(table)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the largest unit of which there is one at least."""
+    for unit, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def find_hardware(name: str) -> hardware.Hardware:

@@ -59,6 +59,8 @@ def check_number(
 def check_record(instance: Any, path: str) -> None:
     """Hold every concrete number of a record (`imcjax.pytree.record`), nested ones included, to its declared range.
 
+    A record whose numbers must fit each other has a method `check(path)`, which is called after that.
+
     Raises:
       UserError: naming the field by its dotted path below `path`.
     """
@@ -77,3 +79,5 @@ def check_record(instance: Any, path: str) -> None:
         elif "low" in field.metadata and not isinstance(value, str | bool):
             limits, whole = field.metadata, field.metadata.get("static", False)
             check_number(name, value, limits["low"], limits["high"], unit=limits["unit"], whole=whole)
+    if hasattr(instance, "check"):
+        instance.check(path)

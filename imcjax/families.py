@@ -34,7 +34,7 @@ class Families:
           UserError: for an unknown name, with the nearest known ones.
         """
         if kind not in self._known:
-            word = "" if kind is None else str(kind)  # no name is not like any
+            word = kind if isinstance(kind, str) else ""  # where none is given, none is near
             raise UserError(f"{path}.kind is {kind!r}{nearest(word, self._known)}.")
         return self._known[kind]
 

@@ -8,6 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import tomli_w
 
@@ -81,7 +82,6 @@ def check(hardware: Hardware) -> None:
       UserError: naming the field, its value and what is allowed.
     """
     check_record(hardware, "hardware")
-    hardware.encoding.check()
     _check_readout(hardware)
     solvers = ["auto", *SOLVERS]
     if hardware.solver not in solvers:
@@ -161,7 +161,7 @@ def save(hardware: Hardware, path: str | Path) -> None:
 
 
 def to_dict(instance: Any) -> dict[str, Any]:
-    """A record as nested dicts of numbers and strings, without the fields that are None."""
+    """A record as nested dicts of numbers, lists of numbers and strings, without the fields that are None."""
     table: dict[str, Any] = {"kind": instance.kind} if hasattr(instance, "kind") else {}
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
@@ -169,6 +169,8 @@ def to_dict(instance: Any) -> dict[str, Any]:
             table[field.name] = to_dict(value)
         elif isinstance(value, str | int):
             table[field.name] = value
+        elif np.ndim(value) > 0:
+            table[field.name] = np.asarray(value, float).tolist()
         elif value is not None:
             table[field.name] = float(value)
     return table
@@ -191,6 +193,13 @@ def _build(cls: Any, table: Any, path: str) -> Any:
     unknown = [name for name in table if name not in fields]
     if unknown:
         raise UserError(f"{path} has no field {unknown[0]!r}{nearest(unknown[0], fields)}.")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in table and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise UserError(f"{path} has no {missing[0]}, which has no default; add it.")
     hints = typing.get_type_hints(cls)
     return cls(**{name: _value(hints[name], fields[name], value, f"{path}.{name}") for name, value in table.items()})
 
@@ -209,6 +218,8 @@ def _value(hint: Any, field: dataclasses.Field, value: Any, path: str) -> Any:
         if not isinstance(value, str):
             raise UserError(f"{path} is {value!r}; give a string.")
         return value
+    if jax.Array in options and isinstance(value, list):
+        return _array(value, path)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{path} is {value!r}; give a finite number.")
     if field.metadata.get("static"):
@@ -216,3 +227,13 @@ def _value(hint: Any, field: dataclasses.Field, value: Any, path: str) -> Any:
             raise UserError(f"{path} is {value!r}; give a whole number.")
         return int(value)
     return float(value)
+
+
+def _array(value: list, path: str) -> np.ndarray:
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "fi" or not np.isfinite(array).all():
+        raise UserError(f"{path} is {value!r:.60}; give a list of finite numbers, or one of rows of the same length.")
+    return array.astype(float)

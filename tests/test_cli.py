@@ -13,9 +13,10 @@ import PIL.Image
 import pyarrow.parquet
 import pytest
 
-from imcjax import UserError, cli, hardware
+from imcjax import UserError, cli, devices, hardware
 from imcjax.codesign import menu
 from imcjax.data.mnist import FILES
+from imcjax.report import si
 
 
 # Small widths, no wires and few slices: quick to compile, and still every stage of the path has something to do.
@@ -348,6 +349,19 @@ def test_killed_in_the_search_and_started_again_the_result_is_the_same(workplace
     assert again.keys() == result.keys()
     for name in result.keys() - {"seconds", "command"}:
         assert again[name] == result[name], name
+
+
+def test_device_presets_are_listed_with_range_and_source(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    assert cli.main(["presets", "--devices"]) == 0
+    out = capsys.readouterr().out
+    for name in devices.presets():
+        (line,) = [line for line in out.splitlines() if line.split()[1:2] == [name]]
+        device = devices.preset(name)
+        assert f" {device.kind} " in line
+        assert si(float(device.g_max), "S") in line
+        assert getattr(device, "source", "-").split()[0] in line
+    assert "rram_128" not in out
 
 
 def test_presets_are_listed(workplace):

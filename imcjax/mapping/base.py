@@ -72,13 +72,6 @@ class Encoding:
         """S of a weight of so many bits."""
         return max(1, -(-int(self.stored_bits(weight_bits)) // self.cell_bits)) + self.sign_slices
 
-    def check(self) -> None:
-        """Refuse fields that do not go together.
-
-        Raises:
-          UserError: naming them.
-        """
-
     def stored_bits(self, weight_bits: Any) -> Any:
         """Bits that are spread over cells of `cell_bits` bits; all but the sign where nothing else is said."""
         return weight_bits - 1

@@ -46,11 +46,11 @@ class Offset(Encoding):
         """Conversions that a digit needs: of its column, and of the reference."""
         return 1 + self.extra_columns
 
-    def check(self) -> None:
+    def check(self, path: str) -> None:
         """Refuse complements beside a column of weight zero, which would need the bit that they save."""
         if self.flip and self.reference == "zero_column":
             raise UserError(
-                "encoding.flip is 1 with reference 'zero_column', whose sums are large; give 'unit_column' or 'digital'."
+                f"{path}.flip is 1 with reference 'zero_column', whose sums are large; give 'unit_column' or 'digital'."
             )
 
     def stored_bits(self, weight_bits: Any) -> Any:
