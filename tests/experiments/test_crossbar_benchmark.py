@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from experiments.benchmarks import timing
 from experiments.benchmarks.crossbar import __main__ as benchmark
-from experiments.benchmarks.crossbar import first_call, ours, peers, ratios, report, timing
+from experiments.benchmarks.crossbar import first_call, ours, peers, ratios, report
 from experiments.benchmarks.crossbar.case import case, error
 from experiments.benchmarks.crossbar.jobs import FURTHER, MANY, ONE, WORKS, Missing
 

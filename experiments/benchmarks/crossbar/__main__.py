@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import tyro
 
-from experiments.benchmarks.crossbar import first_call, ours, peers, ratios, report, throughput, timing
+from experiments.benchmarks import timing
+from experiments.benchmarks.crossbar import first_call, ours, peers, ratios, report, throughput
 from experiments.benchmarks.crossbar.case import Case, case, error
 from experiments.benchmarks.crossbar.jobs import ONE, Job, Missing
 from imcjax.files import write_json, write_text

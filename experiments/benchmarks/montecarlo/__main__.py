@@ -1,0 +1,191 @@
+"""Chips programmed, aged and read, beside IBM aihwkit: python -m experiments.benchmarks.montecarlo --json OUT."""
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments.benchmarks import timing
+from imcjax import Hardware, devices, pipeline
+from imcjax.fast_random import fast_key
+from imcjax.files import write_json, write_text
+from imcjax.keys import fold_index, fold_name
+
+
+LAYERS = ((784, 512), (512, 256), (256, 10))
+CELLS = 2 * sum(n_in * n_out for n_in, n_out in LAYERS)
+DAY_S = 86400.0
+HARDWARE = Hardware(name="pcm", rows=512, cols=512, device=devices.preset("pcm_nandakumar"))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Program a network of phase-change cells, let it drift for a day and read it, many times over.
+
+    aihwkit is left out, with the reason, where it is not installed.
+    """
+
+    json: Path
+    """File for the result; a .md of the same name goes beside it."""
+    chips: int = 20
+    """How many chips."""
+    inputs: int = 2000
+    """Inputs that each chip computes in the second table; 0 for none."""
+    threads: int = 1
+    """Processors that both may use."""
+    rounds: int = 5
+    """How often they take turns."""
+
+
+def main(options: Options) -> dict[str, Any]:
+    """Measure everything that the options ask for."""
+    threads = timing.use_threads(options.threads)
+    result: dict[str, Any] = {"threads": threads, "chips": options.chips, "inputs": options.inputs, "cells": CELLS}
+    result |= {"versions": _versions(), "rows": [], "left_out": []}
+    works = {"program, a day, read": 0} | ({f"... and {options.inputs} inputs": options.inputs} if options.inputs else {})
+    for work, inputs in works.items():
+        jobs = {f"imcjax, {name}": ours(key, options.chips, inputs) for name, key in KEYS.items()}
+        try:
+            jobs["aihwkit"] = aihwkit(options.chips, inputs, threads)
+        except ImportError as reason:
+            result["left_out"].append({"solver": "aihwkit", "reason": str(reason)})
+        for job in jobs.values():
+            jax.block_until_ready(job())
+        times = timing.take_turns(jobs, options.rounds)
+        peer = times.get("aihwkit", {}).get("min_s")
+        for name, spent in times.items():
+            row = {"work": work, "solver": name, **spent, "ns_per_cell": spent["min_s"] / (options.chips * CELLS) * 1e9}
+            result["rows"].append(row | {"ratio": None if peer is None else peer / spent["min_s"]})
+    result["normals"] = [floor(name, key, options.rounds) for name, key in KEYS.items()]
+    return result
+
+
+KEYS = {"jax.random": jax.random.key, "jax.random (rbg)": lambda seed: jax.random.key(seed, impl="rbg"), "fast": fast_key}
+
+
+def weights() -> list[np.ndarray]:
+    """As PyTorch starts linear layers: uniform within 1 / sqrt(n_in)."""
+    rng = np.random.default_rng(0)
+    return [rng.uniform(-1, 1, shape).astype(np.float32) / np.sqrt(shape[0]) for shape in LAYERS]
+
+
+def ours(make_key: Callable[[int], jax.Array], chips: int, inputs: int) -> Callable[[], Any]:
+    """One compiled program for all chips, one after another; with inputs, digital ReLU between the layers."""
+    layers = [jnp.asarray(w) for w in weights()]
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(max(inputs, 1), LAYERS[0][0])), jnp.float32)
+
+    def one(layers: list[jax.Array], x: jax.Array, key: jax.Array) -> Any:
+        settled = []
+        for place, w in enumerate(layers):
+            own = fold_index(key, place)
+            chip = pipeline.program(w, HARDWARE, key=fold_name(own, "program"))
+            settled.append(pipeline.settle(chip, HARDWARE, key=fold_name(own, "read"), time=DAY_S))
+        if not inputs:
+            return [layer.matrix for layer in settled]
+        for layer in settled[:-1]:
+            x = jax.nn.relu(pipeline.multiply(layer, x, HARDWARE))
+        return pipeline.multiply(settled[-1], x, HARDWARE)
+
+    @jax.jit
+    def run(layers: list[jax.Array], x: jax.Array, keys: jax.Array) -> Any:
+        return jax.lax.map(lambda key: one(layers, x, key), keys)
+
+    keys = jax.random.split(make_key(0), chips)
+    return lambda: run(layers, x, keys)
+
+
+def aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
+    """The same network on aihwkit's torch tiles with the same noise model; it programs and ages one chip after another.
+
+    Raises:
+      ImportError: where torch or aihwkit is missing.
+    """
+    import torch
+    from aihwkit.inference.noise.pcm import PCMLikeNoiseModel
+    from aihwkit.nn.conversion import convert_to_analog
+    from aihwkit.simulator.configs import TorchInferenceRPUConfig
+
+    torch.set_num_threads(threads)
+    config = TorchInferenceRPUConfig()
+    config.noise_model = PCMLikeNoiseModel(g_max=25.0)
+    config.drift_compensation = None
+    config.forward.is_perfect = True
+    stages: list[Any] = []
+    for n_in, n_out in LAYERS:
+        stages += [torch.nn.Linear(n_in, n_out, bias=False), torch.nn.ReLU()]
+    model = convert_to_analog(torch.nn.Sequential(*stages[:-1]), config).eval()
+    x = torch.randn(max(inputs, 1), LAYERS[0][0])
+
+    def run() -> Any:
+        found = None
+        with torch.no_grad():
+            for _ in range(chips):
+                model.program_analog_weights()
+                model.drift_analog_weights(DAY_S)
+                found = model(x) if inputs else None
+        return found
+
+    return run
+
+
+def floor(name: str, make_key: Callable[[int], jax.Array], rounds: int) -> dict[str, Any]:
+    """What the normal numbers alone cost: three a cell are drawn."""
+    shape = (3, CELLS)
+    draw = jax.jit(lambda key: jnp.sum(jax.random.normal(key, shape)))
+    key = make_key(0)
+    jax.block_until_ready(draw(key))
+    spent = timing.take_turns({name: lambda: draw(key)}, rounds)[name]["min_s"]
+    return {"generator": name, "ns_per_normal": spent / (3 * CELLS) * 1e9}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("jax", "jaxlib", "torch", "aihwkit"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Times and ratios."""
+    title = f"{result['chips']} chips of {CELLS} cells, {result['threads']} thread(s)"
+    shown = Table("work", "", "least", "median", "ns a cell", "times aihwkit's speed", title=title)
+    for row in result["rows"]:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
+        seconds = (f"{row[name]:.3g} s" for name in ("min_s", "median_s"))
+        shown.add_row(row["work"], row["solver"], *seconds, f"{row['ns_per_cell']:.3g}", ratio)
+    for row in result["normals"]:
+        shown.add_row("one normal number", row["generator"], "", "", f"{row['ns_per_normal']:.3g}", "")
+    return shown
+
+
+def save(result: dict[str, Any], path: Path) -> None:
+    """The numbers, and the table beside them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, result)
+    lines = ["| work | | least | ns a cell | times aihwkit's speed |", "| --- | --- | --- | --- | --- |"]
+    for row in result["rows"]:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
+        lines.append(f"| {row['work']} | {row['solver']} | {row['min_s']:.3g} s | {row['ns_per_cell']:.3g} | {ratio} |")
+    for row in result["normals"]:
+        lines.append(f"| one normal number | {row['generator']} | | {row['ns_per_normal']:.3g} | |")
+    head = f"# {result['chips']} chips of {CELLS} phase-change cells, {result['threads']} thread(s) for both\n\n"
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    write_text(path.with_suffix(".md"), f"{head}{versions}. The network is 784-512-256-10.\n\n" + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    given = tyro.cli(Options, prog="python -m experiments.benchmarks.montecarlo")
+    measured = main(given)
+    save(measured, given.json)
+    Console().print(table(measured))
