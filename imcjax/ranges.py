@@ -35,7 +35,8 @@ def find_ranges(
     """
     filled = complete(settings, hardware)
     found: dict[str, Any] = dict.fromkeys(("weight_range", "input_range", "adc_range"))
-    found["weight_range"] = weight_range(w, filled.weight_bits)
+    binary = hardware.encoding.weight_bits == 1
+    found["weight_range"] = hardware.encoding.default_range(w) if binary else weight_range(w, filled.weight_bits)
     found["input_range"] = (
         jnp.max(jnp.abs(x))
         if filled.input_bits is None
