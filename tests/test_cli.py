@@ -238,7 +238,8 @@ def test_result_holds_every_figure(result):
     assert result["seed"] == 0
     assert {"imcjax", "jax", "flax", "python"} <= result["versions"].keys()
     assert hardware.to_dict(hardware.from_dict(result["hardware"])) == result["hardware"]
-    assert result["hardware"]["encoding"] == {"weight_bits": 5, "cell_bits": 2}
+    encoding = result["hardware"]["encoding"]
+    assert (encoding["kind"], encoding["weight_bits"], encoding["cell_bits"]) == ("differential", 5, 2)
     assert result["hardware"]["name"] == "tiny"
 
 

@@ -20,7 +20,7 @@ KEY = jax.random.key(3)
 def assert_same_answers(found, expected):
     """Equal but for rounding, which may carry a current across the edge between two ADC codes here and there."""
     difference = np.abs(np.asarray(found) - np.asarray(expected))
-    assert (difference > 1e-4).mean() < 0.04
+    assert (difference > 1e-4).mean() < 0.1
     assert difference.max() < 0.1
 
 

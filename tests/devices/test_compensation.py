@@ -30,7 +30,7 @@ def errors(hardware, time):
     now = pipeline.conductances(chip, hardware, time=time)
 
     def product(g):
-        return pipeline.multiply(pipeline.differential(chip, g, hardware), X, hardware)
+        return pipeline.multiply(pipeline.columns(chip, pipeline.answers(g, hardware), hardware), X, hardware)
 
     fresh = product(before)
     columns = compensation.column_scale(now, before, pair_axis=1)

@@ -230,5 +230,5 @@ def test_phases_that_share_their_charge_take_one_conversion():
         x, w, settings = case(encoding)
         exact = hardware(encoding, g_min=1e-6, adc_bits=None, accumulation="analog")
         np.testing.assert_allclose(product(x, w, exact, settings), x @ w, atol=2e-3)
-        converted = product(x, w, hardware(encoding, g_min=1e-6, adc_bits=14, accumulation="analog"), settings)
-        assert 0 < np.abs(converted - x @ w).max() < 0.02 * np.abs(x @ w).max()
+        converted = product(x, w, hardware(encoding, g_min=1e-6, adc_bits=10, accumulation="analog"), settings)
+        assert 0 < np.abs(converted - x @ w).max() < 0.05 * np.abs(x @ w).max()
