@@ -1,5 +1,7 @@
 """The ranges of a layer's converters, found from samples of what the layer will see."""
 
+import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from imcjax import pipeline
-from imcjax.converters import best_range
+from imcjax.converters import best_range, csnr_range, max_range, percentile_range
+from imcjax.errors import UserError, nearest
 from imcjax.hardware import Hardware
 from imcjax.settings import Settings, complete
 
@@ -16,23 +19,44 @@ MAX_VALUES = 1 << 15
 """How many values a range is chosen from: enough for a stable minimum of the squared error."""
 
 
-def find_ranges(
-    w: Float[Array, "groups n_in n_out"], x: Float[Array, "samples groups n_in"], hardware: Hardware, settings: Settings
-) -> dict[str, Any]:
-    """Weight, input and ADC ranges of least mean squared error at the layer's present bit-widths.
+RULES = ("mse", "max", "percentile", "csnr")
+"""How an ADC range is chosen: least mean squared error, nothing clips, 99.9 % do not clip, or the largest compute
+signal-to-noise ratio with the circuit as it is."""
+SHARED = {"tensor": (), "tile": (2, 5), "slice": (5,), "column": (5, 6)}
+"""What has an ADC range of its own: axes of (groups, K, T, P, samples, S, N)."""
 
-    The ADC's is one for each weight slice, from the noise-free chip; where wires are modelled, the fast approximation of
-    their effect is good enough to choose a range by.
+
+def find_ranges(
+    w: Float[Array, "groups n_in n_out"],
+    x: Float[Array, "samples groups n_in"],
+    hardware: Hardware,
+    settings: Settings,
+    *,
+    rule: str = "mse",
+    per: str = "slice",
+) -> dict[str, Any]:
+    """Weight and input ranges of least mean squared error, and ADC ranges, at the layer's present bit-widths.
+
+    The ADC's are from the noise-free chip; where wires are modelled, the fast approximation of their effect is good enough to
+    choose a range by.
 
     Args:
       w: (groups, n_in, n_out) weights.
       x: (samples, groups, n_in) inputs.
       hardware: the technology.
       settings: the layer's; its widths may be traced, its ranges are ignored.
+      rule: how the ADC ranges are chosen, one of `RULES`.
+      per: what has an ADC range of its own: "tensor", "tile" (each of its slices), "slice" or "column" (of each slice).
+
+    Raises:
+      UserError: an unknown rule, or something else to share a range.
 
     Returns:
       {"weight_range", "input_range", "adc_range"}; None where there is nothing to quantize.
     """
+    for name, value, known in (("rule", rule, RULES), ("per", per, SHARED)):
+        if value not in known:
+            raise UserError(f"{name} is {value!r}{nearest(str(value), known)}.")
     filled = complete(settings, hardware)
     found: dict[str, Any] = dict.fromkeys(("weight_range", "input_range", "adc_range"))
     binary = hardware.encoding.weight_bits == 1
@@ -43,12 +67,18 @@ def find_ranges(
         else best_range(_thin(x.ravel()), filled.input_bits, signed=settings.input_signed)
     )
     if filled.adc_bits is not None:
-        found["adc_range"] = _adc_range(w, x, hardware, filled.replace(**found))
+        found["adc_range"] = _adc_range(w, x, hardware, filled.replace(**found), rule, per)
     return found
 
 
 def calibrated_settings(
-    w: Float[Array, "n_in n_out"], x: Float[Array, "... n_in"], hardware: Hardware, settings: Settings | None = None
+    w: Float[Array, "n_in n_out"],
+    x: Float[Array, "... n_in"],
+    hardware: Hardware,
+    settings: Settings | None = None,
+    *,
+    rule: str = "mse",
+    per: str = "slice",
 ) -> Settings:
     """Settings for `imcjax.mvm` of one matrix with the ranges of least squared error for these inputs, and their sign.
 
@@ -59,9 +89,10 @@ def calibrated_settings(
       x: (..., n_in) inputs as the layer will see them.
       hardware: the technology.
       settings: bit-widths; None: the hardware's widest. Its ranges are replaced.
+      rule, per: as for `find_ranges`.
     """
     settings = (Settings() if settings is None else settings).replace(input_signed=bool(jnp.min(x) < 0))
-    return settings.replace(**find_ranges(w[None], x.reshape(-1, 1, x.shape[-1]), hardware, settings))
+    return settings.replace(**find_ranges(w[None], x.reshape(-1, 1, x.shape[-1]), hardware, settings, rule=rule, per=per))
 
 
 def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float | None) -> jax.Array:
@@ -69,7 +100,7 @@ def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float |
     return jnp.max(jnp.abs(w)) if bits is None else best_range(_thin(w.ravel()), bits)
 
 
-def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Settings) -> jax.Array:
+def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Settings, rule: str, per: str) -> Float[Array, "..."]:
     fast = hardware if hardware.wires is None else hardware.replace(solver="pade")
 
     def currents(w: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -79,16 +110,28 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
 
     amperes, place = jax.vmap(currents, in_axes=(0, 1))(w, x)  # (groups, K, T, P, samples, S, N), (groups, P)
     significance = jnp.broadcast_to((place[0] ** 2)[:, None, None, None], amperes.shape)
-    slices, weights = (jnp.moveaxis(a, -2, 0).reshape(a.shape[-2], -1) for a in (amperes, significance))
+    kept = SHARED[per]
+    shape = [amperes.shape[axis] if axis in kept else 1 for axis in range(2, amperes.ndim)]
+    values, weights = (jnp.moveaxis(a, kept, range(len(kept))) for a in (amperes, significance))
+    values, weights = (a.reshape(math.prod(shape), -1) for a in (values, weights))
     rows = pipeline.tiling(w.shape[1:], hardware).tile_rows * hardware.encoding.rows_per_input
-    fallback = pipeline.full_scale_levels(hardware, settings, rows) * pipeline.unit_current(hardware)
+    unit = 1.0 if hardware.readout.unit == "V" else pipeline.unit_current(hardware)
+    fallback = pipeline.full_scale_levels(hardware, settings, rows) * unit
     signed = pipeline.signed_currents(hardware, settings)
 
     def one(values: jax.Array, weights: jax.Array) -> jax.Array:
-        significance = _thin(weights) + 1e-30
-        return best_range(_thin(values), settings.adc_bits, signed=signed, weights=significance, fallback=fallback)
+        values, weights = _thin(values), _thin(weights) + 1e-30
+        if rule == "max":
+            return max_range(values, fallback=fallback)
+        if rule == "percentile":
+            return percentile_range(values, 99.9, fallback=fallback)
+        if rule == "csnr":
+            as_converted = partial(hardware.adc.convert, bits=settings.adc_bits)
+            return csnr_range(values, values, lambda v, limit: as_converted(v, current_range=limit), fallback=fallback)
+        return best_range(values, settings.adc_bits, signed=signed, weights=weights, fallback=fallback)
 
-    return jax.vmap(one)(slices, weights)[:, None]
+    found = jax.vmap(one)(values, weights).reshape(shape)
+    return found[0, 0, 0] if per != "tile" else found  # (S, N) where tiles share
 
 
 def _thin(values: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from imcjax.converters import check_range
 from imcjax.errors import UserError, check_number, concrete
 from imcjax.hardware import Hardware
 from imcjax.pytree import number, record, static
@@ -65,8 +66,9 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
             raise UserError(f"settings.{name} is {bits}, but hardware.{source} is absent; set it or leave the width out.")
         else:
             check_number(f"settings.{name}", bits, least, most, unit="bits")
-    for name, unit in (("weight_range", ""), ("input_range", ""), ("adc_range", "A")):
-        check_number(f"settings.{name}", getattr(settings, name), 0.0, unit=unit)
+    for name in ("weight_range", "input_range"):
+        check_number(f"settings.{name}", getattr(settings, name), 0.0)
+    check_range("settings.adc_range", settings.adc_range)
     for name, all_of_them in (("slices", hardware.encoding.slices), ("phases", hardware.dac.phases)):
         check_number(f"settings.{name}", getattr(settings, name), 1, all_of_them, whole=True)
         filled[name] = all_of_them if getattr(settings, name) is None else getattr(settings, name)

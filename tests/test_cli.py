@@ -320,6 +320,7 @@ def test_other_settings_do_not_touch_a_finished_run(workplace, run):
     assert tree(folder) == before
 
 
+@pytest.mark.slow
 def test_evaluate_finds_the_runs_own_chips_again_and_writes_nothing(workplace, run, result):
     folder, _ = run
     before = tree(folder)

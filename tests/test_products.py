@@ -73,7 +73,10 @@ def layer_and_input(kind):
     return layer, jax.random.normal(jax.random.key(1), (2, 7, 7, 4))
 
 
-@pytest.mark.parametrize("encoding, adc, dac, wires, kind, accumulation", COMBINATIONS)
+@pytest.mark.parametrize(
+    "encoding, adc, dac, wires, kind, accumulation",
+    [pytest.param(*row, marks=[] if place % 4 == 0 else pytest.mark.slow) for place, row in enumerate(COMBINATIONS)],
+)
 def test_every_pair_of_options_works_together(encoding, adc, dac, wires, kind, accumulation):
     if accumulation == "analog" and DACS[dac].signs == "twos_complement":
         accumulation = "digital"  # refused together, and tested there

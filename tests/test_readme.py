@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import jax
 import pytest
+
+import imcjax
 
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -11,7 +14,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     scope: dict = {}
     exec(compile(examples[0], "README.md", "exec"), scope)
     assert float(scope["g"].wires.wordline) != 0
@@ -26,6 +29,17 @@ def test_the_crossbar_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile("import jax\nimport jax.numpy as jnp\n" + example, "README.md", "exec"), {})
     shown = capsys.readouterr().out
     assert "Wires(" in shown
+    assert "nan" not in shown
+
+
+def test_the_example_of_encodings_and_readouts_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[2]
+    hardware = imcjax.hardware.preset("rram_128")
+    x, w = (jax.random.uniform(jax.random.key(seed), shape) for seed, shape in enumerate(((4, 200), (200, 10))))
+    scope = {"imcjax": imcjax, "jax": jax, "hardware": hardware, "x": x, "w": w}
+    exec(compile(example, "README.md", "exec"), scope)
+    shown = capsys.readouterr().out
+    assert shown.count("[[") == 2
     assert "nan" not in shown
 
 

@@ -72,7 +72,8 @@ class Sonos:
 
     Its statistics are of the current I = g * v_read: I(t) = M + A (1 - exp(-M / B)) N with the mean M = I + drift(I, t), A and
     B functions of t, and at each read A_n (1 - exp(-I(t) / B_n)) N more; never below zero. What depends on time is linear
-    between the days of the measurement. A device keeps its deviate.
+    between the days of the measurement. A device keeps its deviate. Near its end the polynomial of the drift swings by more
+    than a hundred nA from day to day: take what it says above about 1.4 uA with care.
 
     Attributes:
       g_min: lowest conductance, siemens; the source's on/off ratio is 1e7.

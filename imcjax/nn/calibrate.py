@@ -22,7 +22,15 @@ SAMPLES = 1024
 """Input vectors kept of each layer."""
 
 
-def calibrate(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES, progress: bool = False) -> None:
+def calibrate(
+    model: Any,
+    batches: Iterable[Any],
+    *,
+    samples: int = SAMPLES,
+    progress: bool = False,
+    rule: str = "mse",
+    per: str = "slice",
+) -> None:
     """Make the ranges of every layer on hardware static, in place.
 
     The batches run through the model with exact (digital) layers; from the inputs that each layer then sees, its weight, input
@@ -33,13 +41,15 @@ def calibrate(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES, pro
       batches: inputs of the model, each a whole batch.
       samples: how many input vectors of each layer to keep.
       progress: show a progress bar.
+      rule: how ADC ranges are chosen: "mse", "max", "percentile" or "csnr" (`imcjax.ranges.RULES`).
+      per: what has an ADC range of its own: "tensor", "tile", "slice" or "column".
 
     Raises:
-      UserError: no batches, a model without layers on hardware, a layer that the model does not call, or inputs that are not
-        finite.
+      UserError: no batches, a model without layers on hardware, a layer that the model does not call, inputs that are not
+        finite, an unknown rule.
     """
     seen = record_inputs(model, batches, samples=samples, progress=progress)
-    find = jax.jit(find_ranges)
+    find = jax.jit(functools.partial(find_ranges, rule=rule, per=per))
     found = layers(model)
     for path, operator in operators(model).items():
         operator.input_signed = seen[path].signed

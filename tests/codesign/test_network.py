@@ -99,6 +99,7 @@ def judge_of(example, batch=7):
     return chip_judge(example.network, example.params, WIDE, ranges, HARDWARE, key=KEY, batch=batch)
 
 
+@pytest.mark.slow
 def test_a_chip_is_the_same_alone_and_among_others(example):
     x = inputs(40)
     logits = np.asarray(example.logits(WIDE, example.ranges(WIDE), HARDWARE, x))

@@ -181,6 +181,7 @@ def two_chips(name, first=0, second=1):
     return chips(jax.vmap(fast_key)(jnp.array([0, 1]))), chips(jax.vmap(fast_key)(jnp.array([2, 0])))
 
 
+@pytest.mark.slow
 @EVERY_FLAWED
 def test_states_broadcast_by_their_leading_axes(name):
     together, apart, state = two_chips(name)[0]

@@ -34,6 +34,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_slopes_are_those_of_the_mean_response(name):
     build, sizes = CASES[name]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import imcjax
 from imcjax import Hardware, Settings, UserError, devices, pipeline
 from imcjax.converters import Adc, Dac, best_range
 from imcjax.converters.calibration import CANDIDATES
@@ -123,3 +124,36 @@ def test_settings_out_of_range_are_refused(given, message):
 def test_a_width_for_an_absent_stage_is_refused(name, stage):
     with pytest.raises(UserError, match=rf"settings.{name} is 4.0, but hardware.{stage} is absent"):
         complete(Settings(**{name: 4}), Hardware.ideal())
+
+
+@pytest.mark.parametrize("per, shape", [("tensor", (1, 1)), ("slice", (2, 1)), ("column", (2, 7)), ("tile", (3, 1, 1, 2, 1))])
+def test_what_has_an_adc_range_of_its_own(per, shape):
+    hardware = Hardware(rows=8, cols=8, encoding=Differential(weight_bits=5), dac=Dac(input_bits=4, bits=2), adc=Adc(bits=5))
+    rng = np.random.default_rng(0)
+    w, x = jnp.asarray(rng.normal(size=(20, 7)), jnp.float32), jnp.asarray(rng.uniform(size=(30, 20)), jnp.float32)
+    largest = imcjax.calibrated_settings(w, x, hardware, rule="max", per=per)
+    assert largest.adc_range.shape == shape
+    found = {rule: imcjax.calibrated_settings(w, x, hardware, rule=rule, per=per).adc_range for rule in ("mse", "percentile")}
+    for limit in found.values():
+        assert limit.shape == shape
+        assert (limit <= largest.adc_range * (1 + 1e-6)).all()
+    exact = x @ w
+    errors = [
+        jnp.std(imcjax.mvm(x, w, hardware, largest.replace(adc_range=limit)) - exact)
+        for limit in (found["mse"], largest.adc_range)
+    ]
+    assert errors[0] < errors[1]
+
+
+def test_ranges_by_compute_snr_are_near_those_of_least_error():
+    w, x = jax.random.normal(jax.random.key(0), (20, 7)), jax.random.uniform(jax.random.key(1), (30, 20))
+    hardware = Hardware(rows=32, cols=8, encoding=Differential(weight_bits=3), dac=Dac(input_bits=4, bits=4), adc=Adc(bits=5))
+    by_error, by_snr = (imcjax.calibrated_settings(w, x, hardware, rule=rule).adc_range for rule in ("mse", "csnr"))
+    np.testing.assert_allclose(by_snr, by_error, rtol=0.3)
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(UserError, match="rule is 'msee' \\(nearest: mse"):
+        imcjax.calibrated_settings(jnp.eye(3), jnp.eye(3), Hardware(), rule="msee")
+    with pytest.raises(UserError, match="per is 'row'"):
+        imcjax.calibrated_settings(jnp.eye(3), jnp.eye(3), Hardware(), per="row")

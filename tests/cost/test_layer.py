@@ -122,6 +122,7 @@ def test_hard_rounds_and_keeps_the_gradient():
     assert float(jax.grad(energy)(6.4, True)) == pytest.approx(float(jax.grad(energy)(6.0, False)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_against_finite_differences():
     with jax.enable_x64(True):
         activity, siemens = measured(Bits(8, 8, 8))

@@ -61,6 +61,7 @@ def test_factors_are_positive_and_monotone():
     assert (np.diff(area) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [scaling.energy, scaling.delay, scaling.area])
 def test_derivatives_are_continuous_and_match_differences(factor):
     with jax.enable_x64(True):

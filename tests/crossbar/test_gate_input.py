@@ -131,6 +131,7 @@ def test_float32_gradients_mapped_over_arrays_are_those_of_float64():
     jax.tree.map(lambda found, reference: np.testing.assert_allclose(found, reference, rtol=1e-5), mapped(g, r), expected)
 
 
+@pytest.mark.slow
 def test_gradient_of_pieces(monkeypatch):
     rng = np.random.default_rng(4)
     g, v = 1e-4 * rng.random((3, 1, 6, 5)), 0.1 * (rng.random((4, 6)) < 0.5)

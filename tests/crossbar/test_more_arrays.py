@@ -106,6 +106,7 @@ def test_biased_and_floating_lines_match_the_sparse_solution(name):
     assert np.abs(found - expected[0][0]).max() < 2e-6 * np.abs(expected[0]).max()
 
 
+@pytest.mark.slow
 def test_all_cells_are_read_in_one_batch():
     g, _ = nodal.example(6, 5, 1)
     rows, cols = np.mgrid[:6, :5]

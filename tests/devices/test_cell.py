@@ -86,6 +86,7 @@ def test_what_a_file_says_wrong_is_named(text, message, tmp_path):
         hardware.load(tmp_path / "wrong.toml")
 
 
+@pytest.mark.slow
 def test_all_effects_at_once_keep_the_protocol():
     @jax.jit
     def chip(target, key, read_key):

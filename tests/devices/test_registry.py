@@ -59,6 +59,7 @@ def test_targets_outside_the_range_are_refused_where_they_are_known(name):
     assert jax.jit(lambda g: device.read(device.program(g, None)))(jnp.array([high * 2])).shape == (1,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", devices.presets())
 def test_the_precision_is_that_of_the_targets(name):
     device = devices.preset(name)

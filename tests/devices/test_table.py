@@ -178,6 +178,7 @@ def test_a_table_in_hardware_that_says_nothing_is_refused(tmp_path):
         hardware.load(tmp_path / "chip.toml")
 
 
+@pytest.mark.slow
 def test_products_and_gradients_with_a_table(table):
     x = np.random.default_rng(0).normal(size=(3, 10)).astype(np.float32)
     w = np.random.default_rng(1).normal(size=(10, 4)).astype(np.float32)

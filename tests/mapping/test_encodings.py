@@ -55,7 +55,7 @@ def product(x, w, on, settings, **kwargs):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("signed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_with_a_lossless_adc_the_product_is_the_integer_product_bit_for_bit(name, signed):
     encoding = ENCODINGS[name]
     for partition, signs in (("even", "sign_magnitude"), ("full", "twos_complement")):
@@ -103,6 +103,7 @@ def test_the_lowest_conductance_is_taken_off(name):
     np.testing.assert_allclose(product(x, w, on, settings), x @ w, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_wires_of_zero_resistance_change_nothing_and_real_ones_something(name):
     encoding = ENCODINGS[name]
@@ -160,6 +161,7 @@ def test_several_pairs_hold_continuous_weights_exactly_without_errors(order):
     np.testing.assert_allclose(product(x, w, on, None), x @ w, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_residual_write_verify_leaves_the_error_of_the_last_pair():
     w = np.random.default_rng(0).uniform(-1, 1, (64, 64))
     errors = []
@@ -210,7 +212,7 @@ def readouts(top):
     }
 
 
-@pytest.mark.parametrize("readout", ["voltage", "charge", "c2c", "digital"])
+@pytest.mark.parametrize("readout", ["voltage", pytest.param("charge", marks=pytest.mark.slow), "c2c", "digital"])
 def test_every_readout_gives_the_product_with_every_encoding(readout):
     for name in ("subtracted digitally", "interleaved", "offset", "offset, unit column", "two's complement", "complementary"):
         encoding = ENCODINGS[name]

@@ -14,6 +14,7 @@ from imcjax.nn.variables import Calls
 from .example import QUANTIZED, Net, data, net, run
 
 
+@pytest.mark.slow
 def test_calibration_on_a_preset():
     model, hardware = Net(nnx.Rngs(0), 40, 24, 5), imcjax.hardware.preset("rram_128").replace(solver="pade")
     batches = [data(32, 40, seed=s) ** 3 / 3 for s in range(2)]  # a long tail, as activations have

@@ -110,6 +110,7 @@ def test_training_needs_nothing_but_the_converted_model():
         np.testing.assert_array_equal(np.float32(before), after)
 
 
+@pytest.mark.slow
 def test_noise_aware_training_and_learned_widths():
     noisy = QUANTIZED.replace(device=imcjax.devices.Generic(1e-6, 40e-6, program_sigma=0.02))
     model = imcjax.convert(net(), noisy, rngs=nnx.Rngs(imc=0))

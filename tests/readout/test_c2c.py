@@ -128,6 +128,7 @@ def loss(readout, g):
     return weighted + 10 * jnp.sum(readout.noise_sigma(g)) + 1e-6 * jnp.sum(readout.unit_per_siemens(g))
 
 
+@pytest.mark.slow
 def test_gradients():
     g = CODES * (G_MAX / 7) + 1e-8
     with jax.enable_x64(True):

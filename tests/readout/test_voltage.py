@@ -115,6 +115,7 @@ def loss(wires, g):
     return jnp.sum(found * np.cos(np.arange(found.size)).reshape(found.shape)) + jnp.sum(found**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wires", [dataclasses.replace(WIRES, access=200.0), None], ids=["wires", "no wires"])
 def test_gradients(wires):
     names = [] if wires is None else ["wordline", "bitline", "driver", "access"]
@@ -157,6 +158,7 @@ def test_a_column_without_cells_is_at_zero_and_harms_nothing(wires):
         assert np.isfinite(back(jnp.ones_like(unit))[0]).all()
 
 
+@pytest.mark.slow
 def test_many_arrays_and_many_wires_in_one_call():
     g = np.stack([cells(7, 5, seed) for seed in range(6)]).reshape(2, 3, 7, 5).astype(np.float32)
     found = READ(g, WIRES, "auto")

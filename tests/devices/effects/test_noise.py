@@ -78,6 +78,7 @@ def test_one_over_f_noise_begins_with_the_first_read_and_needs_a_key():
     assert np.asarray(cell.read(state, OTHER, 1e9)).min() == 0  # never below
 
 
+@pytest.mark.slow
 def test_gradients_at_zero_and_at_the_first_read():
     target = jnp.array([0.0, 2e-5, 9e-5])
 

@@ -68,6 +68,7 @@ def test_a_cell_that_is_stuck_does_not_care_for_target_time_and_noise():
     assert not np.asarray(cell.program(TARGET, None).made.faults.on).any()
 
 
+@pytest.mark.slow
 def test_shapes_without_rows_or_columns_have_faults_too():
     stuck = Stuck(on=0.5, off=0.5, cluster=1.0)
     for shape in ((), (5,), (2, 3, 4, 5)):

@@ -64,6 +64,7 @@ def test_without_a_key_one_pulse_is_exact():
     np.testing.assert_array_equal(cell.read(state), TARGET[:4])
 
 
+@pytest.mark.slow
 def test_cycle_variation_is_drawn_at_each_pulse_and_stuck_cells_use_all():
     cell = Cell(variation=Variation(cycle=0.3), stuck=Stuck(off=0.2), write_verify=WriteVerify(tolerance=0.02, pulses=40))
     state = written(cell, KEY)
