@@ -331,6 +331,7 @@ def test_evaluate_finds_the_runs_own_chips_again_and_writes_nothing(workplace, r
         assert re.findall(r"[\d.]+%", line) == [f"{found[name]:.2%}" for name in ("mean", "std", "q01")]
 
 
+@pytest.mark.slow
 def test_killed_in_the_search_and_started_again_the_result_is_the_same(workplace, result):
     arguments = (*ARGUMENTS, "--hardware", "tiny.toml", "--out", "killed")
     out = workplace[0] / "killed"

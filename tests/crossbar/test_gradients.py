@@ -56,7 +56,7 @@ def slope(f, step):
     return np.dot([-25, 48, -36, 16, -3], values) / (12 * step)
 
 
-@pytest.mark.parametrize("wires", [SOME, NONE], ids=["wires", "no wires"])
+@pytest.mark.parametrize("wires", [SOME, pytest.param(NONE, marks=pytest.mark.slow)], ids=["wires", "no wires"])
 @pytest.mark.parametrize("name, shape", [*((name, (5, 4)) for name in LOSSES), ("matrix", (5, 7))])
 def test_gradient(name, shape, wires):
     loss = LOSSES[name]

@@ -52,7 +52,9 @@ def test_an_array_with_many_axes_has_a_transfer_matrix():
     np.testing.assert_allclose(s[1, 0, 2, 0], crossbar.transfer_matrix(g[1, 0, 2, 0], WIRES), rtol=2e-6)
 
 
-@pytest.mark.parametrize("solver", crossbar.SOLVERS)
+@pytest.mark.parametrize(
+    "solver", [pytest.param(name, marks=pytest.mark.slow if name == "port_merge" else []) for name in crossbar.SOLVERS]
+)
 def test_jit_eager_vmap_and_gradients_agree(solver):
     g, v = draw(2, 4, 3), draw(2, 4) * 1e3
 
