@@ -33,7 +33,7 @@ class Families:
         Raises:
           UserError: for an unknown name, with the nearest known ones.
         """
-        if kind not in self._known:
+        if not isinstance(kind, str) or kind not in self._known:
             word = kind if isinstance(kind, str) else ""  # where none is given, none is near
             raise UserError(f"{path}.kind is {kind!r}{nearest(word, self._known)}.")
         return self._known[kind]

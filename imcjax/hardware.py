@@ -83,6 +83,11 @@ def check(hardware: Hardware) -> None:
     """
     check_record(hardware, "hardware")
     _check_readout(hardware)
+    if hardware.packing == "diagonal" and hardware.encoding.kind == "complementary":
+        raise UserError("hardware.packing is 'diagonal', but binary weights have no zero to put beside it; give 'apart'.")
+    inputs, outputs = hardware.rows // hardware.encoding.rows_per_input, hardware.cols - hardware.encoding.extra_columns
+    if inputs < 1 or outputs < 1:
+        raise UserError(f"hardware has {hardware.rows} x {hardware.cols} cells, too few for one weight; give at least 2 x 2.")
     solvers = ["auto", *SOLVERS]
     if hardware.solver not in solvers:
         raise UserError(f"hardware.solver is {hardware.solver!r}{nearest(hardware.solver, solvers)}.")
@@ -108,6 +113,8 @@ def _check_readout(hardware: Hardware) -> None:
             "hardware.accumulation is 'analog' and dac.signs 'twos_complement', whose last phase counts negatively; "
             "give accumulation 'digital' or signs 'sign_magnitude'."
         )
+    if readout.kind == "digital":
+        _check_digital(hardware)
     if readout.kind == "digital" and hardware.adc.bits is not None:
         raise UserError(
             f"hardware.adc.bits is {hardware.adc.bits}, but a digital readout converts nothing; leave adc.bits out."
@@ -116,6 +123,20 @@ def _check_readout(hardware: Hardware) -> None:
         given, device = concrete(getattr(readout, name, None)), concrete(getattr(hardware.device, of_device))
         if given is not None and device is not None and not np.allclose(given, device, rtol=1e-6, atol=0.0):
             raise UserError(f"hardware.readout.{name} is {given!s} S and device.{of_device} {device!s} S; make them equal.")
+
+
+def _check_digital(hardware: Hardware) -> None:
+    """Refuse what logic behind the cells cannot count: levels that are no digits of the cells, inputs that are no digits."""
+    levels, digits = concrete(hardware.readout.levels), round(hardware.encoding.top_digit) + 1
+    if levels is not None and (np.round(levels) != digits).any():
+        raise UserError(f"hardware.readout.levels is {levels!s}, but the cells hold {digits} digits; make them equal.")
+    between = concrete(getattr(hardware.encoding, "common_mode", 0.0))
+    if between is not None and between.any():
+        raise UserError("hardware.encoding.common_mode puts cells between digits, which a digital readout rounds; set it to 0.")
+    if hardware.dac.kind == "uniform" or hardware.accumulation == "analog":
+        raise UserError(
+            "A digital readout counts whole digits, phase by phase; give dac 'sign_magnitude' and accumulation 'digital'."
+        )
 
 
 def presets() -> list[str]:

@@ -214,12 +214,12 @@ def multiply(
     check(hardware)
     settings = complete(settings, hardware)
     currents, sums, step, place = column_currents(settled, x, hardware, settings)  # (K, T, P, B, S, N), (T, P, B)
-    if hardware.accumulation == "analog":
-        currents, sums, place = _share_charge(currents, sums, place, hardware)
     if settled.noise is not None and key is not None:
         thermal = jax.random.normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
         currents += settled.noise[:, :, None, None] * thermal
-    levels = convert(currents, hardware, settings, rows=settled.matrix.shape[2], state=settled.adc, key=key)
+    levels = convert(
+        currents, hardware, settings, rows=settled.matrix.shape[2], state=settled.adc, key=fold_name(key, "conversion")
+    )
     if settled.gains is not None:
         levels = levels * settled.gains[:, :, None, None]
     # Highest precision: accelerators round the factors of a product to 8 or 11 bits otherwise.
@@ -233,7 +233,10 @@ def multiply(
 def column_currents(
     settled: Settled, x: Float[Array, "... n_in"], hardware: Hardware, settings: Settings
 ) -> tuple[Float[Array, "K T P B S N"], Float[Array, "T P B"], jax.Array, Float[Array, " P"]]:
-    """Column currents before conversion, ampere; the sums of input digits; the value of an input code; the phases' places."""
+    """Column currents as they are converted, ampere; the sums of input digits; the value of an input code; the phases' places.
+
+    Phases that share their charge are one.
+    """
     x = _as_array("x", x)
     if x.shape[-1:] != (settled.n_in,):
         raise UserError(f"x has shape {x.shape}; its last axis must have the {settled.n_in} inputs of the programmed weights.")
@@ -244,7 +247,10 @@ def column_currents(
     k, tiles, r, slices, n = settled.matrix.shape
     currents = jnp.matmul(volts, settled.matrix.reshape(k, tiles, r, slices * n), precision=lax.Precision.HIGHEST)
     sums = encoding.input_sum(rows).reshape(tiles, len(digits), -1)
-    return currents.reshape(k, *sums.shape, slices, n), sums, step, place
+    currents = currents.reshape(k, *sums.shape, slices, n)
+    if hardware.accumulation == "analog":
+        currents, sums, place = _share_charge(currents, sums, place, hardware)
+    return currents, sums, step, place
 
 
 def convert(
@@ -269,15 +275,40 @@ def convert(
         return levels
     limit = full_scale_levels(hardware, settings, rows) if settings.adc_range is None else settings.adc_range / unit
     state = jax.tree.map(lambda leaf: leaf[:, :, None, None], state)
-    if signed_currents(hardware, settings):
-        return hardware.adc.convert(levels, settings.adc_bits, limit, state, key)
-    return 0.5 * (hardware.adc.convert(2 * levels - limit, settings.adc_bits, limit, state, key) + limit)
+    return as_converted(hardware, settings, levels, limit, state, key)
+
+
+def as_converted(
+    hardware: Hardware, settings: Settings, values: jax.Array, limit: Any, state: Any = None, key: jax.Array | None = None
+) -> jax.Array:
+    """Values (...) as the ADC reports them, in the unit of its range `limit`."""
+    converted = partial(hardware.adc.convert, bits=settings.adc_bits, current_range=limit, state=state, key=key)
+    if signed_currents(hardware, settings) or getattr(hardware.adc, "polarity", "signed") == "unsigned":
+        return converted(values)
+    return 0.5 * (converted(2 * values - limit) + limit)
+
+
+def quickly_wired(hardware: Hardware) -> Hardware:
+    """The same with the fast approximation of wires, where there is one: for ranges and searches."""
+    approximated = hardware.wires is not None and hardware.readout.kind == "current"
+    return hardware.replace(solver="pade") if approximated else hardware
 
 
 def signed_currents(hardware: Hardware, settings: Settings) -> bool:
-    """Whether the current of a converted column can be negative."""
-    driven = settings.input_signed and hardware.dac.signs == "sign_magnitude" and hardware.encoding.rows_per_input == 1
-    return bool(driven or hardware.encoding.signed_columns)
+    """Whether the current of a converted column can be negative.
+
+    Raises:
+      UserError: it can, and the ADC converts none that is.
+    """
+    driven = settings.input_signed and hardware.encoding.rows_per_input == 1
+    driven = driven and hardware.dac.sign_phases(signed=True) == 0
+    signed = bool(driven or hardware.encoding.signed_columns)
+    if signed and getattr(hardware.adc, "polarity", "signed") == "unsigned":
+        raise UserError(
+            "hardware.adc.polarity is 'unsigned', but column currents can be negative here; give polarity 'signed', or single "
+            "cells (encoding offset or twos_complement) with inputs that are never negative or sent in two's complement."
+        )
+    return signed
 
 
 def full_scale_levels(hardware: Hardware, settings: Settings, rows: int) -> jax.Array:
@@ -285,13 +316,15 @@ def full_scale_levels(hardware: Hardware, settings: Settings, rows: int) -> jax.
 
     Volts, where the readout answers in volts: none exceeds that of the wordlines.
     """
+    shared = hardware.accumulation == "analog"
     if hardware.readout.unit == "V":
-        return jnp.asarray(hardware.dac.v_read, dtype=float)
+        return jnp.asarray(hardware.dac.v_read / (2**hardware.dac.bits - 1 if shared else 1), dtype=float)
     inputs = rows // hardware.encoding.rows_per_input
     # Phases that share their charge make less than that of digit one, in steps of what the first phase leaves.
-    shared = hardware.accumulation == "analog"
     largest = inputs * (1.0 if shared else hardware.dac.top_digit) * hardware.encoding.largest(baseline(hardware))
+    whole = settings.input_bits is not None and settings.weight_bits is not None and hardware.dac.kind != "uniform"
     finest = -float(hardware.dac.bits * (settings.phases or 1)) if shared else 0.0
+    finest = finest if whole else -64.0  # nothing is lost at any LSB: as fine as the range allows
     return full_scale(settings.adc_bits, largest, signed=signed_currents(hardware, settings), finest=finest)
 
 
@@ -387,9 +420,12 @@ def _converters(hardware: Hardware, layout: mapping.Tiling, slices: int, key: ja
     shape = (hardware.encoding.columns, layout.row_tiles, slices, layout.col_tiles, layout.tile_cols)
     drawn = hardware.adc.draw(shape, key, dtype)
     turns = jnp.floor(jnp.arange(layout.tile_cols) / hardware.adc.share).astype(int)
+    # A reference column is one, whatever column it is taken from.
+    first = jnp.minimum(jnp.arange(shape[0]), hardware.encoding.extra_columns)[:, None] > 0
+    turns = jnp.where(first, 0, turns)  # (K, c)
 
     def by_column(leaf: jax.Array) -> jax.Array:
-        shared = jnp.take(leaf, turns, axis=4)
+        shared = jax.vmap(lambda part, turn: jnp.take(part, turn, axis=3))(leaf, turns)
         return shared.reshape(*shape[:3], -1, *leaf.shape[5:])[:, :, :, : layout.n_out]
 
     return jax.tree.map(by_column, drawn)

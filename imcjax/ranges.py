@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from imcjax import pipeline
@@ -101,7 +102,7 @@ def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float |
 
 
 def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Settings, rule: str, per: str) -> Float[Array, "..."]:
-    fast = hardware if hardware.wires is None else hardware.replace(solver="pade")
+    fast = pipeline.quickly_wired(hardware)
 
     def currents(w: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         settled = pipeline.settle(pipeline.program(w, fast, settings), fast)
@@ -126,8 +127,10 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
         if rule == "percentile":
             return percentile_range(values, 99.9, fallback=fallback)
         if rule == "csnr":
-            as_converted = partial(hardware.adc.convert, bits=settings.adc_bits)
-            return csnr_range(values, values, lambda v, limit: as_converted(v, current_range=limit), fallback=fallback)
+            return csnr_range(values, values, partial(pipeline.as_converted, hardware, settings), fallback=fallback)
+        if hardware.adc.bits == 1:  # two levels, the mean magnitude away from zero
+            mean = jnp.average(jnp.abs(values), weights=weights)
+            return lax.stop_gradient(jnp.where(mean > 0, mean, fallback))
         return best_range(values, settings.adc_bits, signed=signed, weights=weights, fallback=fallback)
 
     found = jax.vmap(one)(values, weights).reshape(shape)

@@ -23,7 +23,8 @@ class Settings:
       adc_bits: None: the ADC's widest, or no conversion where that is None too.
       weight_range: largest representable |weight|; None: max|w|.
       input_range: largest representable |input|; None: max|x| of the call (dynamic: it depends on the batch).
-      adc_range: ampere at the largest ADC code, broadcast against (row_tiles, phases, 1, slices, n_out); None: full scale.
+      adc_range: ampere (volt, where the readout answers in volts) at the largest ADC code, broadcast against
+        (row_tiles, phases, 1, slices, n_out); None: full scale.
       input_signed: whether inputs may be negative (static); unsigned inputs have one more bit of magnitude.
       slices, phases: compute only so many weight slices and input phases, counted from the least significant (static); None:
         as many as the widest widths take. Those above the traced widths contribute nothing, so leaving them out changes no
@@ -55,7 +56,7 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
     widest = {
         "weight_bits": (hardware.encoding.weight_bits, min(2, hardware.encoding.weight_bits or 2), "encoding.weight_bits"),
         "input_bits": (hardware.dac.input_bits, 2 if settings.input_signed else 1, "dac.input_bits"),
-        "adc_bits": (hardware.adc.bits, 2, "adc.bits"),
+        "adc_bits": (hardware.adc.bits, min(2, hardware.adc.bits or 2), "adc.bits"),
     }
     filled: dict[str, Any] = {}
     for name, (most, least, source) in widest.items():

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from imcjax import Hardware, UserError, devices, hardware, mvm
-from imcjax.converters import Adc, Dac
+from imcjax.converters import Adc, Dac, Ladder, UniformDac
 from imcjax.crossbar import Wires
 from imcjax.hardware import check, from_dict, load, preset, presets, save, to_dict
-from imcjax.mapping import Differential
+from imcjax.mapping import Complementary, Differential, Offset
+from imcjax.readout import Digital, Voltage
 
 
 SMALL = Hardware(
@@ -213,3 +214,29 @@ def test_vmap_over_hardware_that_was_stacked():
     together = jax.jit(jax.vmap(compiled))(stacked)
     for found, chip in zip(together, chips, strict=True):
         np.testing.assert_allclose(found, compiled(chip), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"readout": Digital(levels=2), "encoding": Differential(weight_bits=4, cell_bits=2)}, "the cells hold 4 digits"),
+        ({"readout": Digital(levels=4), "accumulation": "analog"}, "phase by phase"),
+        ({"readout": Digital(levels=4), "dac": UniformDac()}, "phase by phase"),
+        ({"readout": Voltage()}, "cannot be subtracted"),
+        ({"encoding": Complementary(), "packing": "diagonal"}, "no zero"),
+        ({"encoding": Complementary(), "rows": 1}, "too few"),
+        ({"encoding": Offset(reference="zero_column"), "cols": 1}, "too few"),
+        ({"encoding": Differential(subtract="digital", pairs="interleaved")}, "whose bitline subtracts"),
+        ({"encoding": Differential(pairs="beside")}, r"hardware.encoding.pairs is 'beside'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes, message):
+    encoding = changes.get("encoding", Differential(weight_bits=4, cell_bits=2))
+    with pytest.raises(UserError, match=message):
+        check(Hardware(**{"device": devices.Generic(g_min=0.0), "encoding": encoding} | changes))
+
+
+def test_a_ladder_comes_back_from_a_file(tmp_path):
+    ladder = Ladder(thresholds=np.array([-0.5, 0.0, 0.5]), outputs=np.array([-0.8, -0.2, 0.2, 0.8]), bits=2)
+    save(Hardware(adc=ladder), tmp_path / "ladder.toml")
+    np.testing.assert_array_equal(load(tmp_path / "ladder.toml").adc.outputs, ladder.outputs)

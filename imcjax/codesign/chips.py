@@ -47,7 +47,7 @@ def chip_judge(
       time: seconds since programming.
     """
     small = network.trimmed(bits, hardware)
-    design = (params, jnp.asarray(bits), small.trimmed_ranges(ranges), hardware)
+    design = (params, jnp.asarray(bits), small.trimmed_ranges(ranges, hardware), hardware)
 
     @jax.jit
     def draw(design: Any, numbers: jax.Array) -> Any:

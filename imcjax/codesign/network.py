@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -51,14 +52,16 @@ class Network:
             counts.append((hardware.encoding.count(int(weight)), hardware.dac.count(int(inputs), signed=signed)))
         return dataclasses.replace(self, counts=tuple(counts))
 
-    def trimmed_ranges(self, ranges: Ranges) -> Ranges:
-        """The ranges of the slices that a trimmed network computes."""
+    def trimmed_ranges(self, ranges: Ranges, hardware: Hardware) -> Ranges:
+        """The ranges of the slices that a trimmed network computes; slices of signs come last and stay."""
         if not self.counts:
             return ranges
-        return {
-            path: ranges[path] | {"adc_range": ranges[path]["adc_range"][:count]}
-            for path, (count, _) in zip(self.paths, self.counts, strict=True)
-        }
+        signs, trimmed = hardware.encoding.sign_slices, {}
+        for path, (count, _) in zip(self.paths, self.counts, strict=True):
+            limits = ranges[path]["adc_range"]
+            kept = [limits[: count - signs], limits[len(limits) - signs :]]
+            trimmed[path] = ranges[path] | {"adc_range": jnp.concatenate(kept)}
+        return trimmed
 
     def apply(
         self,

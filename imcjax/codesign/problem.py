@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from imcjax import data, models
+from imcjax import data, models, pipeline
 from imcjax.codesign import menu
 from imcjax.codesign.bill import Bill
 from imcjax.codesign.menu import BudgetError
@@ -99,7 +99,7 @@ class Problem(FloatProblem):
         """
         super().__init__(task)
         self.hardware = task.hardware
-        self.fast = task.hardware if task.hardware.wires is None else task.hardware.replace(solver="pade")
+        self.fast = pipeline.quickly_wired(task.hardware)
         converted = convert(nnx.merge(self.graph, params, self.rest, copy=True), self.fast)
         sample = self.train_x[: task.plan.calibration]
         calibrate(converted, [sample])

@@ -120,7 +120,7 @@ def tune(problem: Problem, stages: Stages, stage: str, params: nnx.State, bits: 
     widths, key = jnp.asarray(bits), fold_name(problem.key, stage)
 
     def start() -> TuneState:
-        log_ranges = jax.tree.map(jnp.log, small.trimmed_ranges(problem.find_ranges(params, widths)))
+        log_ranges = jax.tree.map(jnp.log, small.trimmed_ranges(problem.find_ranges(params, widths), problem.hardware))
         return TuneState(params, log_ranges, optimizer.init((params, log_ranges)))
 
     def finished(state: TuneState) -> Design:

@@ -83,5 +83,6 @@ def full_scale(bits: jax.Array | float, largest: jax.Array | float, *, signed: b
       finest: power of two of the finest LSB that makes sense, in levels: 0 where sums are whole.
     """
     top = largest_code(round_through(jnp.asarray(bits, dtype=float)), signed=True) * (1 if signed else 2)
+    top = jnp.where(top < 1, 1, top)  # one bit: two levels at the ends of the range
     coarser = jnp.maximum(ceil_through(jnp.log2(largest / top) - 1e-6), finest)
     return top * jnp.exp2(coarser)

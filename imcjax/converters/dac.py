@@ -168,5 +168,7 @@ class UniformDac:
     def voltages(self, digits: Float[Array, "..."], state: DacFlawState | None = None) -> Float[Array, "..."]:
         """(...) volt, of levels (...) in [-1, 1]; `state` broadcasts against `digits`."""
         if self.flaws is not None and state is not None:
-            digits = digits + self.flaws.errors(digits, 1 - lax.stop_gradient(digits) ** 2, state)
+            magnitude = jnp.abs(lax.stop_gradient(digits))
+            bow = jnp.sign(digits) * 4 * magnitude * (1 - magnitude)
+            digits = digits + self.flaws.errors(digits, bow, state)
         return digits * jnp.asarray(self.v_read, digits.dtype)

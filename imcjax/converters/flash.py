@@ -40,7 +40,7 @@ class Flash:
     """
 
     bits: int | None = static(default=None, low=1, high=8)
-    polarity: str = static(default="signed")
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=8.0, low=1.0, high=4096.0)
     resistor_sigma: float = number(default=0.0, low=0.0, high=1.0)
     offset_sigma: float = number(default=0.0, low=0.0, high=1.0)

@@ -49,7 +49,7 @@ class Flaws:
       noise_sigma: thermal noise at the input, as a fraction of the range, drawn for each conversion; None: absent.
     """
 
-    rounding: str = static(default="nearest")
+    rounding: str = static(default="nearest", options=("nearest", "stochastic"))
     gain_sigma: float = number(default=0.0, low=0.0, high=1.0)
     offset_sigma: float = number(default=0.0, low=0.0, high=1.0)
     inl: float = number(default=0.0, low=0.0, high=1e4)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -45,8 +46,8 @@ class Ladder:
       noise_sigma: noise at the input, as a fraction of the range, drawn for each conversion; None: absent.
     """
 
-    thresholds: Float[Array, " n_minus_1"]
-    outputs: Float[Array, " n"]
+    thresholds: jax.Array | np.ndarray
+    outputs: jax.Array | np.ndarray
     bits: int | None = static(default=None, low=1, high=8)
     share: float = number(default=8.0, low=1.0, high=4096.0)
     threshold_sigma: float = number(default=0.0, low=0.0, high=1.0)

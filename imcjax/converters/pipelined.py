@@ -27,7 +27,7 @@ class Pipeline:
     """
 
     bits: int | None = static(default=None, low=2, high=16)
-    polarity: str = static(default="signed")
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=8.0, low=1.0, high=4096.0)
     c1_sigma: float = number(default=0.0, low=0.0, high=1.0)
     c2_sigma: float = number(default=0.0, low=0.0, high=1.0)
@@ -89,7 +89,7 @@ class Cyclic:
     """
 
     bits: int | None = static(default=None, low=2, high=16)
-    polarity: str = static(default="signed")
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=8.0, low=1.0, high=4096.0)
     c1_sigma: float = number(default=0.0, low=0.0, high=1.0)
     c2_sigma: float = number(default=0.0, low=0.0, high=1.0)

@@ -52,8 +52,8 @@ class Ramp:
     """
 
     bits: int | None = static(default=None, low=2, high=12)
-    ramp: str = static(default="common")
-    polarity: str = static(default="signed")
+    ramp: str = static(default="common", options=("common", "own"))
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=1.0, low=1.0, high=4096.0)
     capacitor_sigma: float = number(default=0.0, low=0.0, high=1.0)
     slope_sigma: float = number(default=0.0, low=0.0, high=1.0)

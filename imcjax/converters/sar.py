@@ -42,8 +42,8 @@ class Sar:
     """
 
     bits: int | None = static(default=None, low=2, high=12)
-    array: str = static(default="split")
-    polarity: str = static(default="signed")
+    array: str = static(default="split", options=("split", "binary"))
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=8.0, low=1.0, high=4096.0)
     capacitor_sigma: float = number(default=0.0, low=0.0, high=1.0)
     offset_sigma: float = number(default=0.0, low=0.0, high=1.0)

@@ -38,7 +38,7 @@ class SenseAmplifier:
     """
 
     bits: int | None = static(default=1, low=1, high=1)
-    polarity: str = static(default="signed")
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=1.0, low=1.0, high=4096.0)
     offset_sigma: float = number(default=0.0, low=0.0, high=1.0)
     noise_sigma: float | None = number(default=None, low=0.0, high=1.0)

@@ -24,7 +24,7 @@ class Uniform:
     """
 
     bits: int | None = static(default=None, low=1, high=24)
-    polarity: str = static(default="signed")
+    polarity: str = static(default="signed", options=("signed", "unsigned"))
     share: float = number(default=8.0, low=1.0, high=4096.0)
     flaws: Flaws | None = None
 

@@ -74,10 +74,14 @@ def counts(work: Work, bits: Bits, hardware: Hardware) -> tuple[jax.Array, jax.A
 
 
 def conversions(work: Work, bits: Bits, hardware: Hardware) -> jax.Array:
-    """ADC conversions of one inference: positions x phases x slices x row tiles x outputs x groups."""
+    """ADC conversions of one inference: positions x phases x slices x row tiles x outputs x groups.
+
+    Phases that share their charge are converted once; the encoding says how many conversions an output takes.
+    """
     slices, phases = counts(work, bits, hardware)
     tiling = work.tiling(hardware)
     each = hardware.encoding.conversions(work.n_out, tiling.col_tiles)
+    phases = 1.0 if hardware.accumulation == "analog" else phases
     return phases * slices * (work.positions * work.groups * tiling.row_tiles * each)
 
 
@@ -116,6 +120,7 @@ def layer_cost(
     arrays = tiles * cells * slices
     adcs = jnp.maximum(hardware.cols / hardware.adc.share, 1.0)  # of the arrays of one slice of one tile, plus and minus
     turns = jnp.minimum(hardware.adc.share, float(tiling.tile_cols))
+    converting_s = turns * adc.conversion_time_s(bits.adc, hardware.rows, tech)
     sums = phases * (vectors * tiling.row_tiles * work.n_out)
     lines = phases * slices * (vectors * work.n_in * wordlines * tiling.col_tiles)
     gates = slices * (cells * tiling.col_tiles * hardware.cols)
@@ -124,7 +129,8 @@ def layer_cost(
     reads = array.energy_j(activity.volts_squared, row_conductance[..., None, :], tech)
     read = between(_mean_of_groups(reads), bits.input) * vectors
     bits_in, bits_out = bits.input * (work.n_in * work.groups), bits.input * (work.n_out * work.groups)
-    phase_s = tech.read_time_s + turns * adc.conversion_time_s(bits.adc, hardware.rows, tech)
+    once = hardware.accumulation == "analog"
+    phases_s = phases * tech.read_time_s + (1.0 if once else phases) * converting_s
     moving_s = buffers.time_s(bits_in, tech) + buffers.time_s(bits_out, tech)
     adding_s = digital.delay_s(bits, slices, tiling.row_tiles, tech)
     logic_m2 = digital.area_m2(bits, slices, tiling.row_tiles, adcs, hardware.cols, tech)
@@ -144,7 +150,7 @@ def layer_cost(
             "digital": tiles * logic_m2,
             "buffer": (bits_in + bits_out * work.positions) * buffers.area_m2(tech),
         },
-        latency_s=work.positions * (moving_s + phases * phase_s + adding_s),
+        latency_s=work.positions * (moving_s + phases_s + adding_s),
     )
 
 
@@ -169,6 +175,10 @@ def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Arra
         "dac.input_bits": hardware.dac.input_bits,
         "adc.bits": hardware.adc.bits,
     }
+    if hardware.readout.kind != "current":
+        raise UserError(
+            f"hardware.readout is {hardware.readout.kind!r}, whose cost is not modelled; estimate it with 'current'."
+        )
     for name, widest in stages.items():
         if widest is None:
             raise UserError(f"hardware.{name} is absent: that stage is ideal and has no cost; set a width.")

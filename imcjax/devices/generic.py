@@ -3,7 +3,7 @@
 import jax
 
 from imcjax.devices.base import check_target, family, register_preset, snap
-from imcjax.devices.spread import spread
+from imcjax.devices.spread import DISTRIBUTIONS, LAWS, spread
 from imcjax.pytree import number, record, static
 
 
@@ -45,10 +45,10 @@ class Generic:
     g_max: float = number(default=100e-6, low=1e-12, high=1.0, unit="S")
     program_sigma: float = number(default=0.0, low=0.0, high=1.0)
     read_sigma: float = number(default=0.0, low=0.0, high=1.0)
-    program_law: str = static(default="independent")
-    read_law: str = static(default="proportional")
-    program_distribution: str = static(default="normal")
-    read_distribution: str = static(default="normal")
+    program_law: str = static(default="independent", options=tuple(LAWS))
+    read_law: str = static(default="proportional", options=tuple(LAWS))
+    program_distribution: str = static(default="normal", options=DISTRIBUTIONS)
+    read_distribution: str = static(default="normal", options=DISTRIBUTIONS)
     levels: int | None = static(default=None, low=2, high=65536)
 
     def program(self, g_target: jax.Array, key: jax.Array | None) -> GenericState:

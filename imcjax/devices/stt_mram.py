@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from imcjax.devices.base import check_target, disturbed, family, register_preset
-from imcjax.devices.spread import spread
+from imcjax.devices.spread import DISTRIBUTIONS, spread
 from imcjax.pytree import number, record, static
 from imcjax.quantize import round_through
 
@@ -54,7 +54,7 @@ class SttMram:
     conductance_sigma: float = number(default=0.0, low=0.0, high=1.0)
     tmr_sigma: float = number(default=0.0, low=0.0, high=1.0)
     read_sigma: float = number(default=0.0, low=0.0, high=1.0)
-    distribution: str = static(default="lognormal")
+    distribution: str = static(default="lognormal", options=DISTRIBUTIONS)
 
     @property
     def tmr_at_read(self) -> jax.Array | float:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from imcjax.errors import UserError
 from imcjax.mapping import slices
 from imcjax.mapping.base import ENCODINGS, Digits, Encoding
 from imcjax.pytree import number, record, static
@@ -35,6 +36,11 @@ class Differential(Encoding):
     pairs: str = static(default="apart", options=("apart", "interleaved"))
 
     cells = 2
+
+    def check(self, path: str) -> None:
+        """Refuse to subtract digitally what the bitline has subtracted."""
+        if self.interleaved and self.subtract == "digital":
+            raise UserError(f"{path}.subtract is 'digital' with pairs 'interleaved', whose bitline subtracts; give 'analog'.")
 
     @property
     def interleaved(self) -> bool:

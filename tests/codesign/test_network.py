@@ -34,7 +34,7 @@ def test_trimmed_network_is_the_network(example):
     small = example.network.trimmed(NARROW, HARDWARE)
     assert small.counts == ((2, 1), (1, 1))
     found = example.ranges(NARROW)
-    ranges = small.trimmed_ranges(dict(reversed(found.items())))  # in any order
+    ranges = small.trimmed_ranges(dict(reversed(found.items())), HARDWARE)  # in any order
     assert {path: len(part["adc_range"]) for path, part in ranges.items()} == {"back": 2, "wide": 1}
     whole = example.logits(NARROW, found, HARDWARE, inputs())
     assert np.abs(whole).max() > 0.1

@@ -93,7 +93,7 @@ def test_tuning_learns_weights_and_ranges_at_fixed_bits_with_a_new_chip_in_every
     small = example.network.trimmed(bits, HARDWARE)
     optimizer = optax.adam(1e-3)
     chunk = tune_chunk(small, HARDWARE, optimizer)
-    log_ranges = jax.tree.map(jnp.log, small.trimmed_ranges(example.ranges(bits)))
+    log_ranges = jax.tree.map(jnp.log, small.trimmed_ranges(example.ranges(bits), HARDWARE))
     start = TuneState(example.params, log_ranges, optimizer.init((example.params, log_ranges)))
     x = jnp.asarray(np.stack([inputs()] * 2))
     y = jnp.asarray(np.argmax(inputs()[:, :3], -1))[None].repeat(2, 0)

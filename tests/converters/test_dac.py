@@ -74,7 +74,7 @@ def test_a_uniform_dac_has_no_zero_and_all_codes():
     flawed = dac.replace(flaws=FLAWS)
     state = flawed.draw((), None).replace(gain=jnp.asarray(0.1), offset=jnp.asarray(0.02), bow=jnp.asarray(1.0))
     level = np.linspace(-1, 1, 8)
-    expected = 0.7 * (1.1 * level + 0.02 + 0.05 * (1 - level**2))
+    expected = 0.7 * (1.1 * level + 0.02 + 0.05 * np.sign(level) * 4 * np.abs(level) * (1 - np.abs(level)))
     np.testing.assert_allclose(flawed.voltages(jnp.asarray(level), state), expected, atol=1e-6)
     np.testing.assert_array_equal(flawed.voltages(jnp.asarray(level)), dac.voltages(jnp.asarray(level)))
 

@@ -9,7 +9,7 @@ import pytest
 
 import imcjax
 from imcjax import Hardware, Settings
-from imcjax.converters import Adc, Dac
+from imcjax.converters import Adc, Dac, Uniform
 from imcjax.crossbar import Wires
 from imcjax.devices import Generic
 from imcjax.mapping import Complementary, Differential, MultiDevice, Offset, TwosComplement
@@ -236,3 +236,12 @@ def test_phases_that_share_their_charge_take_one_conversion():
         np.testing.assert_allclose(product(x, w, exact, settings), x @ w, atol=2e-3)
         converted = product(x, w, hardware(encoding, g_min=1e-6, adc_bits=10, accumulation="analog"), settings)
         assert 0 < np.abs(converted - x @ w).max() < 0.05 * np.abs(x @ w).max()
+
+
+def test_an_unsigned_adc_converts_columns_that_are_never_negative_and_no_others():
+    encoding = ENCODINGS["offset"]
+    x, w, settings = case(encoding, signed=False)
+    on = hardware(encoding).replace(adc=Uniform(bits=12, polarity="unsigned"))
+    assert np.abs(product(x, w, on, settings) - x @ w).max() < 0.01 * np.abs(x @ w).max()
+    with pytest.raises(imcjax.UserError, match="polarity is 'unsigned'"):
+        product(x, w, on, settings.replace(input_signed=True, input_range=7.0))
