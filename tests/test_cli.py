@@ -310,6 +310,7 @@ def test_the_same_command_again_prints_the_result_and_changes_nothing(workplace,
         assert line in out
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_touch_a_finished_run(workplace, run):
     folder, _ = run
     before = tree(folder)

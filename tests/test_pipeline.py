@@ -201,6 +201,7 @@ def test_real_widths_compute_as_the_whole_ones_they_round_to(weight_bits, input_
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY], ids=["noise-free", "noisy"])
 def test_leaving_unused_slices_and_phases_out_changes_nothing(key):
     x, w = RNG.normal(size=(3, 12)), RNG.normal(size=(12, 4))

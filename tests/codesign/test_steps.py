@@ -88,6 +88,7 @@ def test_bits_stay_in_the_menu():
     np.testing.assert_array_equal(after.bits, [[8, 5, 2]])
 
 
+@pytest.mark.slow
 def test_tuning_learns_weights_and_ranges_at_fixed_bits_with_a_new_chip_in_every_step(example):
     bits = jnp.asarray([[5, 3, 5], [3, 2, 4]], jnp.float32)
     small = example.network.trimmed(bits, HARDWARE)

@@ -59,6 +59,7 @@ def test_a_narrower_ladder_merges_codes():
         np.testing.assert_allclose(found(jnp.asarray(x, jnp.float32), float(bits)), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_slopes_of_a_ladder():
     x = jnp.asarray([-1.2, -0.8, -0.15, 0.05, 0.5, 0.72])
     code = np.array([0, 0, 2, 3, 5, 5])

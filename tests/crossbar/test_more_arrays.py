@@ -46,6 +46,7 @@ def test_interleaved_pairs_match_the_sparse_solution(rows, cols, solver):
     assert nodal.off(found, currents) < 2e-6
 
 
+@pytest.mark.slow
 def test_interleaved_pairs_that_are_equal_carry_nothing():
     g, v = pairs(6, 5, 2)
     found = crossbar.solve(np.stack([g[0]] * 2), v, WIRES, topology="interleaved")

@@ -27,6 +27,7 @@ BATCHES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver, batches", [("ideal", BATCHES), ("schur_pcg", BATCHES[-1:])])
 def test_leading_axes_broadcast_as_in_numpy(solver, batches):
     for g_batch, v_batch, batch in batches:

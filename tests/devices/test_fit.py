@@ -109,6 +109,7 @@ def test_times_that_the_device_does_not_cover_are_refused():
         fit(table, [(1e-5, 5.0, 1e-5, 1e-6)])
 
 
+@pytest.mark.slow
 def test_statistics_are_smooth_in_the_numbers():
     """What makes the gradients true: the same random numbers at every evaluation."""
     from imcjax.devices.fit import _statistics

@@ -18,6 +18,7 @@ def own_processors(monkeypatch):
     monkeypatch.setattr(timing, "use_threads", lambda count: count)
 
 
+@pytest.mark.slow
 def test_it_measures_and_writes(tmp_path, monkeypatch):
     # Peers and gradients have tests of their own, and compiling them takes longer than everything here.
     monkeypatch.setattr(peers, "klujax", lambda case: [])

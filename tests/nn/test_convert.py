@@ -57,6 +57,7 @@ def test_linear_on_ideal_hardware_is_the_linear_layer(shape, use_bias):
     close(run(imcjax.convert(layer, TILED if len(shape) > 1 else IDEAL), x), layer(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["1d-stride", "explicit", "dilation", "groups", "same-stride-even"])
 def test_some_vectors_are_those_of_the_whole_convolution(name):
     layer, shape = CONVOLUTIONS[name]

@@ -57,6 +57,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_settled_chip_is_the_one_that_its_key_programs(name):
     layer, shape = LAYERS[name]

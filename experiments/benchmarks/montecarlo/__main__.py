@@ -1,5 +1,6 @@
 """Chips programmed, aged and read, beside IBM aihwkit: python -m experiments.benchmarks.montecarlo --json OUT."""
 
+import importlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,20 +109,19 @@ def aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
     Raises:
       ImportError: where torch or aihwkit is missing.
     """
-    import torch
-    from aihwkit.inference.noise.pcm import PCMLikeNoiseModel
-    from aihwkit.nn.conversion import convert_to_analog
-    from aihwkit.simulator.configs import TorchInferenceRPUConfig
-
+    torch = importlib.import_module("torch")
+    noise, conversion, configs = (
+        importlib.import_module(f"aihwkit.{name}") for name in ("inference.noise.pcm", "nn.conversion", "simulator.configs")
+    )
     torch.set_num_threads(threads)
-    config = TorchInferenceRPUConfig()
-    config.noise_model = PCMLikeNoiseModel(g_max=25.0)
+    config = configs.TorchInferenceRPUConfig()
+    config.noise_model = noise.PCMLikeNoiseModel(g_max=25.0)
     config.drift_compensation = None
     config.forward.is_perfect = True
     stages: list[Any] = []
     for n_in, n_out in LAYERS:
         stages += [torch.nn.Linear(n_in, n_out, bias=False), torch.nn.ReLU()]
-    model = convert_to_analog(torch.nn.Sequential(*stages[:-1]), config).eval()
+    model = conversion.convert_to_analog(torch.nn.Sequential(*stages[:-1]), config).eval()
     x = torch.randn(max(inputs, 1), LAYERS[0][0])
 
     def run() -> Any:
