@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax import pipeline
+from imcjax import conversion, layout, pipeline
 from imcjax.converters import best_range, csnr_range, max_range, percentile_range
 from imcjax.errors import UserError, nearest
 from imcjax.hardware import Hardware
@@ -115,10 +115,10 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
     shape = [amperes.shape[axis] if axis in kept else 1 for axis in range(2, amperes.ndim)]
     values, weights = (jnp.moveaxis(a, kept, range(len(kept))) for a in (amperes, significance))
     values, weights = (a.reshape(math.prod(shape), -1) for a in (values, weights))
-    rows = pipeline.tiling(w.shape[1:], hardware).tile_rows * hardware.encoding.rows_per_input
-    unit = 1.0 if hardware.readout.unit == "V" else pipeline.unit_current(hardware)
-    fallback = pipeline.full_scale_levels(hardware, settings, rows) * unit
-    signed = pipeline.signed_currents(hardware, settings)
+    rows = layout.tiling(w.shape[1:], hardware).tile_rows * hardware.encoding.rows_per_input
+    unit = 1.0 if hardware.readout.unit == "V" else conversion.unit_current(hardware)
+    fallback = conversion.full_scale_levels(hardware, settings, rows) * unit
+    signed = conversion.signed_currents(hardware, settings)
 
     def one(values: jax.Array, weights: jax.Array) -> jax.Array:
         values, weights = _thin(values), _thin(weights) + 1e-30
@@ -127,7 +127,7 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
         if rule == "percentile":
             return percentile_range(values, 99.9, fallback=fallback)
         if rule == "csnr":
-            return csnr_range(values, values, partial(pipeline.as_converted, hardware, settings), fallback=fallback)
+            return csnr_range(values, values, partial(conversion.as_converted, hardware, settings), fallback=fallback)
         if hardware.adc.bits == 1:  # two levels, the mean magnitude away from zero
             mean = jnp.average(jnp.abs(values), weights=weights)
             return lax.stop_gradient(jnp.where(mean > 0, mean, fallback))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imcjax import Hardware, Settings, UserError, devices, mvm, pipeline, program, read
+from imcjax import Hardware, Settings, UserError, conversion, devices, layout, mvm, pipeline, program, read
 from imcjax.converters import Adc, Dac
 from imcjax.crossbar import Wires
 from imcjax.fast_random import fast_key
@@ -118,7 +118,7 @@ def integers(weight_bits, input_bits, signed, n_in=40, n_out=11):
 
 def enough_bits(hardware, n_in):
     """Bits of an ADC whose codes reach the largest sum of one column, in units."""
-    rows = pipeline.tiling((n_in, 1), hardware).tile_rows
+    rows = layout.tiling((n_in, 1), hardware).tile_rows
     largest = int(rows * hardware.dac.top_digit * hardware.encoding.top_digit)
     return 1 + largest.bit_length()
 
@@ -167,7 +167,7 @@ def numpy_chip(x, w, weight_bits, cell_bits, input_bits, dac_bits, rows, adc_bit
 def test_quantized_values_with_a_coarse_and_clipping_adc_are_those_of_numpy(adc_bits, adc_top):
     x, w = RNG.normal(size=(4, 30)), RNG.normal(size=(30, 5))
     hardware = chip(8, 2, 8, 2, 8, rows=12)  # wider than the widths in use: slices and phases above them must not count
-    unit = float(pipeline.unit_current(hardware))
+    unit = float(conversion.unit_current(hardware))
     found = run(x, w, hardware, weight_bits=6.0, input_bits=5.0, adc_bits=float(adc_bits), adc_range=adc_top * unit)
     expected = numpy_chip(x, w, 6, 2, 5, 2, 12, adc_bits, adc_top)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -176,7 +176,7 @@ def test_quantized_values_with_a_coarse_and_clipping_adc_are_those_of_numpy(adc_
 def test_ranges_may_differ_by_tile_phase_slice_and_column():
     x, w = RNG.normal(size=(4, 30)), RNG.normal(size=(30, 5))
     hardware = chip(6, 2, 5, 2, 5, rows=12)  # 3 row tiles, 3 phases (2 in use), 3 slices
-    unit = float(pipeline.unit_current(hardware))
+    unit = float(conversion.unit_current(hardware))
     same = run(x, w, hardware, adc_range=11.3 * unit)
     for shape in ((5,), (3, 3, 1, 3, 5)):
         np.testing.assert_allclose(run(x, w, hardware, adc_range=np.full(shape, 11.3 * unit)), same, rtol=1e-5)

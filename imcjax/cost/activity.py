@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax import pipeline
+from imcjax.digits import input_digits, weight_digits
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.pytree import record
@@ -71,7 +71,7 @@ def measure(x: Float[Array, "samples *groups n_in"], settings: Settings, hardwar
 
     def one(bits: jax.Array) -> jax.Array:
         sent = settings.replace(input_bits=jnp.clip(bits, least, max(most, least)), phases=None)
-        digits, _, _ = pipeline.input_digits(x, hardware, complete(sent, hardware))
+        digits, _, _ = input_digits(x, hardware, complete(sent, hardware))
         return jnp.mean(jnp.sum(jnp.square(hardware.dac.voltages(digits)), axis=0), axis=0)
 
     return Activity(lax.map(one, jnp.arange(1, most + 1, dtype=x.dtype)))
@@ -95,7 +95,7 @@ def row_conductance(
     """
     if w.ndim == 3:
         return jax.vmap(lambda group: row_conductance(group, hardware, settings))(w)
-    digits, _ = pipeline.weight_digits(w, hardware, complete(settings, hardware))
+    digits, _ = weight_digits(w, hardware, complete(settings, hardware))
     encoding, tile = hardware.encoding, digits.values[:, None, None]
     g = encoding.encode(tile, hardware.device.g_min, hardware.device.g_max, digits.zero)  # (S, D, 1, 1, rows, columns)
     on_rows = jnp.einsum("sdtcij,s->i", g, (digits.place != 0).astype(g.dtype))

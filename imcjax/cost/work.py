@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from imcjax import pipeline
+from imcjax import layout
 from imcjax.hardware import Hardware
 from imcjax.mapping import Tiling
 from imcjax.pytree import number, record
@@ -30,7 +30,7 @@ class Work:
 
     def tiling(self, hardware: Hardware) -> Tiling:
         """How one group's matrix lies on the arrays."""
-        return pipeline.tiling((self.n_in, self.n_out), hardware)
+        return layout.tiling((self.n_in, self.n_out), hardware)
 
 
 @record

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from imcjax import pipeline
+from imcjax import layout, pipeline
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
@@ -198,7 +198,7 @@ class ConvGeneralDilated(Operator):
         if self.technology.packing == "apart":
             return Packing(groups, 1)
         n_in, n_out = math.prod(kernel_shape[:-1]), kernel_shape[-1] // groups
-        return Packing.of(groups, n_in, n_out, *pipeline.usable(self.technology))
+        return Packing.of(groups, n_in, n_out, *layout.usable(self.technology))
 
     def vectors(
         self,

@@ -8,7 +8,7 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from imcjax import pipeline
+from imcjax import layout
 from imcjax.nn.batchnorm import Identity
 from imcjax.nn.calibrate import matrices
 from imcjax.nn.convert import layers, operators
@@ -79,7 +79,7 @@ def summary(model: Any) -> Summary:
     for path, operator in hooks.items():
         hardware, settings = operator.technology, operator.settings()
         groups, n_in, n_out = matrices(found[path]).shape
-        tiling = pipeline.tiling((n_in, n_out), hardware)
+        tiling = layout.tiling((n_in, n_out), hardware)
         widest = hardware.encoding.slices if operator.slices is None else operator.slices
         used = None if settings.weight_bits is None else round(float(settings.weight_bits))
         slices = widest if used is None else min(widest, hardware.encoding.count(used))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import imcjax
-from imcjax import Hardware, Settings
+from imcjax import Hardware, Settings, conversion, layout
 from imcjax.converters import Adc, Dac, Uniform
 from imcjax.crossbar import Wires
 from imcjax.devices import Generic
@@ -68,11 +68,11 @@ def test_with_a_lossless_adc_the_product_is_the_integer_product_bit_for_bit(name
 
 def lossless_bits(on, settings):
     """The fewest bits with which the LSB of the uncalibrated ADC is one level."""
-    rows = imcjax.pipeline.tiling((40, 21), on).tile_rows * on.encoding.rows_per_input
+    rows = layout.tiling((40, 21), on).tile_rows * on.encoding.rows_per_input
     for bits in itertools.count(2):
-        limit = float(imcjax.pipeline.full_scale_levels(on, settings.replace(adc_bits=float(bits)), rows))
+        limit = float(conversion.full_scale_levels(on, settings.replace(adc_bits=float(bits)), rows))
         codes = 2 ** (bits - 1) - 1
-        if limit <= codes * (1 if imcjax.pipeline.signed_currents(on, settings) else 2):
+        if limit <= codes * (1 if conversion.signed_currents(on, settings) else 2):
             return bits
     raise AssertionError
 
