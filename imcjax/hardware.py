@@ -22,6 +22,7 @@ from imcjax.files import write_text
 from imcjax.mapping import ENCODINGS, Differential
 from imcjax.pytree import record, static
 from imcjax.readout import READOUTS, Current
+from imcjax.readout import check as check_readout
 from imcjax.technology import Technology
 
 
@@ -103,6 +104,7 @@ def check(hardware: Hardware) -> None:
 
 def _check_readout(hardware: Hardware) -> None:
     readout, encoding = hardware.readout, hardware.encoding
+    check_readout(readout, "hardware.readout")
     if readout.unit == "V" and encoding.cells == 2 and encoding.columns == 1 and not encoding.interleaved:
         raise UserError(
             f"hardware.readout is {readout.kind!r}: columns answer in volts, each in its own scale, and cannot be "
