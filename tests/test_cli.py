@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -216,7 +217,10 @@ def finished(process):
 
 @pytest.fixture(scope="module")
 def run(workplace):
-    """A finished run: its folder and what the command printed."""
+    """A finished run: its folder and what the command printed. IMCJAX_RUN names one that is there, its output beside it."""
+    if "IMCJAX_RUN" in os.environ:
+        folder = pathlib.Path(os.environ["IMCJAX_RUN"])
+        return folder, folder.with_suffix(".txt").read_text()
     out = finished(command(workplace, *ARGUMENTS, "--hardware", "tiny.toml", "--out", "run"))
     return workplace[0] / "run", out
 
@@ -226,11 +230,13 @@ def result(run):
     return json.loads((run[0] / "result.json").read_text())
 
 
-def test_result_holds_every_figure(result):
+@pytest.mark.slow
+def test_finished_run_holds_every_figure(run, result):
+    config = json.loads((run[0] / "config.json").read_text())
     for spread in (result["accuracy"]["uniform_baseline"], result["accuracy"]["chips"]):
         assert 0.5 < spread["q01"] <= spread["mean"] <= 1  # a network, not a guess
         assert spread["std"] >= 0
-    assert result["accuracy"]["chips"]["n"] == 2
+    assert result["accuracy"]["chips"]["n"] == config["chips"]
     assert 0.8 < result["accuracy"]["float"] <= 1
     assert result["validation"]["chips"]["mean"] >= result["validation"]["uniform_baseline"]["mean"]
     assert result["latency_s"] > 0
@@ -238,17 +244,25 @@ def test_result_holds_every_figure(result):
     assert result["seed"] == 0
     assert {"imcjax", "jax", "flax", "python"} <= result["versions"].keys()
     assert hardware.to_dict(hardware.from_dict(result["hardware"])) == result["hardware"]
+
+
+@pytest.mark.slow
+def test_finished_run_is_of_the_hardware_that_was_asked_for(workplace, run, result):
+    if run[0].parent != workplace[0]:
+        pytest.skip("a run of other hardware")
     encoding = result["hardware"]["encoding"]
     assert (encoding["kind"], encoding["weight_bits"], encoding["cell_bits"]) == ("differential", 5, 2)
     assert result["hardware"]["name"] == "tiny"
 
 
-def test_budget_is_met_and_the_layers_add_up(result):
+@pytest.mark.slow
+def test_finished_run_meets_the_budget_and_its_layers_add_up(run, result):
     layers, budget = result["layers"], result["budget"]
+    fraction = json.loads((run[0] / "config.json").read_text())["energy_budget"]
     assert budget["satisfied"] is True
     assert 0 < result["energy_j"] <= budget["energy_j"]
     assert 0 < result["uniform_baseline"]["energy_j"] <= budget["energy_j"]
-    assert budget["energy_j"] == pytest.approx(0.4 * budget["reference_energy_j"], rel=1e-6)
+    assert budget["energy_j"] == pytest.approx(fraction * budget["reference_energy_j"], rel=1e-6)
     assert [layer["path"] for layer in layers] == ["hidden1", "hidden2", "output"]
     for name in ("energy_j", "latency_s", "area_m2"):
         assert sum(layer[name] for layer in layers) == pytest.approx(result[name], rel=1e-5)
@@ -257,7 +271,8 @@ def test_budget_is_met_and_the_layers_add_up(result):
         assert sum(layer["area"].values()) == pytest.approx(layer["area_m2"], rel=1e-5)
 
 
-def test_bits_are_legal(result):
+@pytest.mark.slow
+def test_finished_run_has_legal_bits(result):
     chip = hardware.from_dict(result["hardware"])
     low, high = menu.bounds([False] * 3, chip)
     uniform = [result["uniform_baseline"]["bits"][name] for name in ("weight", "input", "adc")]
@@ -266,10 +281,11 @@ def test_bits_are_legal(result):
         assert all(type(b) is int for b in bits)
         assert (low[0] <= bits).all()
         assert (bits <= high[0]).all()
-    assert any(bits != [5, 4, 6] for bits in designs)
+    assert any((bits != high[0]).any() for bits in designs)
 
 
-def test_files_of_the_run_can_be_read(run, result):
+@pytest.mark.slow
+def test_finished_run_has_files_that_can_be_read(run, result):
     folder, _ = run
     table = pyarrow.parquet.read_table(folder / "layers.parquet").to_pylist()
     for row, layer in zip(table, result["layers"], strict=True):
@@ -285,7 +301,7 @@ def test_files_of_the_run_can_be_read(run, result):
     page = (folder / "report.html").read_text()
     assert page.count("data:image/") + page.count("<svg") >= 4
     assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?!data:|#|["'])[^\s>]+""", page)
-    assert "tiny" in page
+    assert result["hardware"]["name"] in page
     for layer in result["layers"]:
         assert layer["path"] in page
     history = json.loads((folder / "history.json").read_text())
@@ -293,7 +309,8 @@ def test_files_of_the_run_can_be_read(run, result):
     assert (folder / "checkpoint" / "search").is_dir()
 
 
-def test_command_prints_the_table_by_layer_and_the_metrics_on_the_way(run, result):
+@pytest.mark.slow
+def test_finished_run_printed_the_table_by_layer_and_the_metrics_on_the_way(run, result):
     _, out = run
     for words in ("float", "search", "tune", "loss", "validation", "hidden1", "hidden2", "output", "report.html"):
         assert words in out
@@ -301,6 +318,7 @@ def test_command_prints_the_table_by_layer_and_the_metrics_on_the_way(run, resul
         assert f"{layer['weight_bits']}/{layer['input_bits']}/{layer['adc_bits']}" in out
 
 
+@pytest.mark.slow
 def test_the_same_command_again_prints_the_result_and_changes_nothing(workplace, run):
     folder, first = run
     before = tree(folder)
