@@ -75,7 +75,7 @@ def layer_and_input(kind):
 
 @pytest.mark.parametrize(
     "encoding, adc, dac, wires, kind, accumulation",
-    [pytest.param(*row, marks=[] if place % 6 == 0 else pytest.mark.slow) for place, row in enumerate(COMBINATIONS)],
+    [pytest.param(*row, marks=[] if place % 9 == 0 else pytest.mark.slow) for place, row in enumerate(COMBINATIONS)],
 )
 def test_every_pair_of_options_works_together(encoding, adc, dac, wires, kind, accumulation):
     if accumulation == "analog" and DACS[dac].signs == "twos_complement":

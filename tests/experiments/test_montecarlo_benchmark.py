@@ -4,10 +4,12 @@ import json
 
 import jax
 import numpy as np
+import pytest
 
 from experiments.benchmarks.montecarlo import __main__ as benchmark
 
 
+@pytest.mark.slow
 def test_it_measures_and_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "LAYERS", ((6, 5), (5, 2)))
     monkeypatch.setattr(benchmark.timing, "use_threads", lambda count: count)
