@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from imcjax import curves, mapping
 from imcjax.converters import full_scale
+from imcjax.devices import bends
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
+from imcjax.layout import by_copy
 from imcjax.quantize import round_through
 from imcjax.settings import Settings
 
@@ -18,8 +21,8 @@ def convert(
     currents: Float[Array, "K T P B S N"],
     hardware: Hardware,
     settings: Settings,
+    layout: mapping.Tiling,
     *,
-    rows: int,
     state: Any = None,
     key: jax.Array | None = None,
 ) -> jax.Array:
@@ -34,9 +37,11 @@ def convert(
         return round_through(levels)  # counted, not converted
     if settings.adc_bits is None:
         return levels
+    rows = layout.tile_rows * hardware.encoding.rows_per_input
     limit = full_scale_levels(hardware, settings, rows) if settings.adc_range is None else settings.adc_range / unit
-    state = jax.tree.map(lambda leaf: leaf[:, :, None, None], state)
-    return as_converted(hardware, settings, levels, limit, state, key)
+    # Copies have an axis of their own, so that ranges of tiles are the same for all of them.
+    state = jax.tree.map(lambda leaf: by_copy(leaf, layout, 1)[:, :, :, None, None], state)
+    return as_converted(hardware, settings, by_copy(levels, layout, 1), limit, state, key).reshape(levels.shape)
 
 
 def as_converted(
@@ -77,7 +82,9 @@ def full_scale_levels(hardware: Hardware, settings: Settings, rows: int) -> jax.
     inputs = rows // hardware.encoding.rows_per_input
     # Phases that share their charge make less than that of digit one, in steps of what the first phase leaves.
     largest = inputs * (1.0 if shared else hardware.dac.top_digit) * hardware.encoding.largest(baseline(hardware))
+    largest = largest * curves.steepest(hardware)
     whole = settings.input_bits is not None and settings.weight_bits is not None and hardware.dac.kind != "uniform"
+    whole = whole and not bends(hardware.device)
     finest = -float(hardware.dac.bits * (settings.phases or 1)) if shared else 0.0
     finest = finest if whole else -64.0  # nothing is lost at any LSB: as fine as the range allows
     return full_scale(settings.adc_bits, largest, signed=signed_currents(hardware, settings), finest=finest)

@@ -26,7 +26,8 @@ def one_after_another(tiles: jax.Array, zero: jax.Array | None, hardware: Hardwa
         states.append(at_once(target, zero, hardware, fold_index(key, s)))
         held = hardware.encoding.respond(hardware.device.read(states[-1]))[0]
         level = (hardware.device.g_max - hardware.device.g_min) / hardware.encoding.top_digit
-        target = hardware.encoding.missing(held / level, target)
+        if s + 1 < len(tiles):
+            target = hardware.encoding.missing(held / level, target, s)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *states)
 
 
@@ -46,10 +47,11 @@ def readout_scale(tiles: Float[Array, "S T C r c"], zero: jax.Array | None, gain
     return noise, to_levels if gains is None else to_levels * gains
 
 
-def converters(hardware: Hardware, layout: mapping.Tiling, slices: int, key: jax.Array | None, dtype: Any) -> Any:
+def converters(tiles: Float[Array, "S T C r c"], hardware: Hardware, layout: mapping.Tiling, key: jax.Array | None) -> Any:
     """The state of the ADC that each column is converted by, (K, T, S, N, ...): `share` neighbours have the same one."""
-    shape = (hardware.encoding.columns, layout.row_tiles, slices, layout.col_tiles, layout.tile_cols)
-    drawn = hardware.adc.draw(shape, key, dtype)
+    slices, row_tiles, col_tiles = tiles.shape[:3]
+    shape = (hardware.encoding.columns, row_tiles, slices, col_tiles, layout.tile_cols)
+    drawn = hardware.adc.draw(shape, key, tiles.dtype)
     turns = jnp.floor(jnp.arange(layout.tile_cols) / hardware.adc.share).astype(int)
     # A reference column is one, whatever column it is taken from.
     first = jnp.minimum(jnp.arange(shape[0]), hardware.encoding.extra_columns)[:, None] > 0

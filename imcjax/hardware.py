@@ -84,6 +84,7 @@ def check(hardware: Hardware) -> None:
     """
     check_record(hardware, "hardware")
     _check_readout(hardware)
+    _check_curve(hardware)
     if hardware.packing == "diagonal" and hardware.encoding.kind == "complementary":
         raise UserError("hardware.packing is 'diagonal', but binary weights have no zero to put beside it; give 'apart'.")
     inputs, outputs = hardware.rows // hardware.encoding.rows_per_input, hardware.cols - hardware.encoding.extra_columns
@@ -135,9 +136,34 @@ def _check_digital(hardware: Hardware) -> None:
     between = concrete(getattr(hardware.encoding, "common_mode", 0.0))
     if between is not None and between.any():
         raise UserError("hardware.encoding.common_mode puts cells between digits, which a digital readout rounds; set it to 0.")
+    if hardware.encoding.weight_bits is None:
+        raise UserError(
+            "hardware.encoding.weight_bits is absent: continuous weights are no digits, which a digital readout counts; set it."
+        )
     if hardware.dac.kind == "uniform" or hardware.accumulation == "analog":
         raise UserError(
             "A digital readout counts whole digits, phase by phase; give dac 'sign_magnitude' and accumulation 'digital'."
+        )
+
+
+def _check_curve(hardware: Hardware) -> None:
+    """Refuse what knows only cells whose current is proportional to their voltage, and voltages beyond the measured curve."""
+    device, dac = hardware.device, hardware.dac
+    if not devices.bends(device):
+        return
+    if hardware.readout.kind != "current":
+        raise UserError(f"hardware.readout is {hardware.readout.kind!r}, which knows no device.curve; give curve 'linear'.")
+    solving = ["auto", *(name for name, solver in SOLVERS.items() if "nonlinear" in solver.knows)]
+    if hardware.wires is not None and hardware.solver not in solving:
+        raise UserError(
+            f"hardware.solver is {hardware.solver!r}, which knows no device.curve; give one of {', '.join(solving)}, or curve "
+            "'linear'."
+        )
+    volts = concrete(dac.v_read)
+    if volts is not None and (volts > device.curve_volts * (1 + 1e-6)).any():
+        raise UserError(
+            f"hardware.dac.v_read is {volts!s} V, but the curve of device {device.kind} is known up to {device.curve_volts:g} "
+            "V; give at most that, or curve 'linear'."
         )
 
 

@@ -7,9 +7,11 @@
 `program` goes from weights to the state of one chip, `settle` from that state to the matrix its columns answer with, `multiply`
 from inputs to outputs; `read` is the last two, `mvm` is all of it. Axes are named in the comments: S weight slices, D cells of
 a digit, K columns that are converted by themselves for a digit, P input phases, T row tiles, C column tiles, r rows and c
-columns of a tile, B batch, N outputs.
+columns of a tile, B batch, N outputs. Where a layer is there several times (`Settings.replicas`), the row tiles of its copies
+follow one another along T, and B counts the turns in which the copies take the batch.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -19,15 +21,16 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax import crossbar
+from imcjax import crossbar, curves
 from imcjax.conversion import baseline, convert
 from imcjax.converters import accumulate
+from imcjax.devices import bends
 from imcjax.digits import input_digits, weight_digits
 from imcjax.errors import UserError, concrete
 from imcjax.fabrication import at_once, converters, one_after_another, readout_scale
 from imcjax.hardware import Hardware, check
 from imcjax.keys import fold_name
-from imcjax.layout import by_output, per_tile, tiling
+from imcjax.layout import by_copy, by_output, copied, deal, one_reference, per_tile, tiling
 from imcjax.pytree import record, static
 from imcjax.settings import Settings, complete
 
@@ -68,8 +71,9 @@ class Settled:
 
     Attributes:
       matrix: (K, T, r, S, N) what each converted column answers per volt on each row: ampere, or volt, as the readout has it.
-      dac, adc, noise, gains, offsets, weight_step, slice_weights: as in `Programmed`.
-      n_in: inputs of the layer (static).
+        Of cells with a curve below it the same for the powers of the voltages; behind wires the cells themselves, siemens
+        (S, D, T, C, r, c).
+      dac, adc, noise, gains, offsets, weight_step, slice_weights, n_in, n_out: as in `Programmed`.
     """
 
     matrix: jax.Array
@@ -81,6 +85,7 @@ class Settled:
     weight_step: jax.Array
     slice_weights: jax.Array
     n_in: int = static()
+    n_out: int = static()
 
 
 def mvm(
@@ -123,15 +128,15 @@ def program(
     w = _as_array("w", w, dims=2)
     digits, step = weight_digits(w, hardware, settings)
     layout, encoding = tiling(w.shape, hardware), hardware.encoding
-    tiles = layout.cut(digits.values)  # (S, T, C, r, c)
+    tiles = copied(layout.cut(digits.values), settings.replicas)  # (S, T, C, r, c)
     write = one_after_another if encoding.sequential else at_once
     state = write(tiles, digits.zero, hardware, key)
     gains, offsets = encoding.decoding(tiles, baseline(hardware), digits.zero)
     noise, gains = readout_scale(tiles, digits.zero, gains, hardware)
     noise, gains, offsets = (by_output(x, layout) for x in (noise, gains, offsets))
-    adc = None if hardware.adc.bits is None else converters(hardware, layout, len(tiles), fold_name(key, "adc"), w.dtype)
+    adc = None if hardware.adc.bits is None else converters(tiles, hardware, layout, fold_name(key, "adc"))
     own = fold_name(key, "readout") if hardware.readout.drawn else None
-    lines = (layout.row_tiles, layout.tile_rows * encoding.rows_per_input)
+    lines = (tiles.shape[1], layout.tile_rows * encoding.rows_per_input)
     dac = hardware.dac.draw(lines, fold_name(key, "dac"), w.dtype)
     return Programmed(state, dac, adc, noise, own, gains, offsets, step, digits.place, *w.shape)
 
@@ -179,8 +184,10 @@ def answers(g: Float[Array, "S D T C r c"], hardware: Hardware, *, key: jax.Arra
     """What each physical column answers per volt on each row: ampere or volt, as the readout has it.
 
     Interleaved pairs meet at one bitline, which answers with their difference: their D is 1. The key draws the parts of the
-    readout, where it has any.
+    readout, where it has any. For cells with a curve see `Settled.matrix`.
     """
+    if bends(hardware.device):
+        return g if hardware.wires is not None else curves.power_matrices(g, hardware)
     read_out = partial(hardware.readout.respond, wires=hardware.wires, solver=hardware.solver)
     if not hardware.encoding.interleaved:
         return read_out(g) if key is None else per_tile(lambda tile, own: read_out(tile, key=own), g, key)
@@ -195,9 +202,10 @@ def answers(g: Float[Array, "S D T C r c"], hardware: Hardware, *, key: jax.Arra
 def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:
     """What the arrays answer as one matrix for each converted column of a digit: tiles side by side."""
     layout = tiling((programmed.n_in, programmed.n_out), hardware)
-    joined = layout.join_columns(hardware.encoding.respond(s))  # (K, S, T, r, N)
-    names = ("dac", "adc", "noise", "gains", "offsets", "weight_step", "slice_weights", "n_in")
-    return Settled(jnp.moveaxis(joined, 1, -2), **{name: getattr(programmed, name) for name in names})
+    if not curves.solved(hardware):
+        s = jnp.moveaxis(layout.join_columns(hardware.encoding.respond(s)), 1, -2)  # (K, T, r, S, N)
+    names = ("dac", "adc", "noise", "gains", "offsets", "weight_step", "slice_weights", "n_in", "n_out")
+    return Settled(s, **{name: getattr(programmed, name) for name in names})
 
 
 def multiply(
@@ -216,20 +224,22 @@ def multiply(
     check(hardware)
     settings = complete(settings, hardware)
     currents, sums, step, place = column_currents(settled, x, hardware, settings)  # (K, T, P, B, S, N), (T, P, B)
+    layout = tiling((settled.n_in, settled.n_out), hardware)
+    references = partial(one_reference, layout=layout) if hardware.encoding.extra_columns else lambda values: values
     if settled.noise is not None and key is not None:
         thermal = jax.random.normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
-        currents += settled.noise[:, :, None, None] * thermal
-    levels = convert(
-        currents, hardware, settings, rows=settled.matrix.shape[2], state=settled.adc, key=fold_name(key, "conversion")
-    )
+        currents += settled.noise[:, :, None, None] * references(thermal)
+    levels = references(convert(currents, hardware, settings, layout, state=settled.adc, key=fold_name(key, "conversion")))
     if settled.gains is not None:
         levels = levels * settled.gains[:, :, None, None]
-    # Highest precision: accelerators round the factors of a product to 8 or 11 bits otherwise.
+    # Highest precision: accelerators round the factors of a product to 8 or 11 bits otherwise. z counts copies.
     total = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-    y = total("ktpbsn,p,s->bn", levels, place, settled.slice_weights)
+    y = total("kztpbsn,p,s->bzn", by_copy(levels, layout, 1), place, settled.slice_weights)
     if settled.offsets is not None:
-        y += total("tpb,p,tsn,s->bn", sums, place, settled.offsets, settled.slice_weights)
-    return (y * (step * settled.weight_step)).reshape(*np.shape(x)[:-1], y.shape[-1])
+        sums, offsets = by_copy(sums, layout, 0), by_copy(settled.offsets, layout, 0)
+        y += total("ztpb,p,ztsn,s->bzn", sums, place, offsets, settled.slice_weights)
+    y = y.reshape(-1, settled.n_out)[: math.prod(np.shape(x)[:-1])]
+    return (y * (step * settled.weight_step)).reshape(*np.shape(x)[:-1], settled.n_out)
 
 
 def column_currents(
@@ -243,21 +253,32 @@ def column_currents(
     if x.shape[-1:] != (settled.n_in,):
         raise UserError(f"x has shape {x.shape}; its last axis must have the {settled.n_in} inputs of the programmed weights.")
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
-    layout, encoding = tiling((settled.n_in, settled.matrix.shape[-1]), hardware), hardware.encoding
-    rows = jnp.moveaxis(layout.cut_rows(digits.reshape(-1, settled.n_in)), 1, 0)  # (T, P * B, r)
+    layout, encoding = tiling((settled.n_in, settled.n_out), hardware), hardware.encoding
+    tiles = settled.matrix.shape[2 if curves.solved(hardware) else 1]
+    rows = deal(digits, layout, tiles // layout.row_tiles)  # (T, P * B, r)
     volts = hardware.dac.voltages(encoding.drive(rows), jax.tree.map(lambda leaf: leaf[:, None], settled.dac))
-    k, tiles, r, slices, n = settled.matrix.shape
-    currents = jnp.matmul(volts, settled.matrix.reshape(k, tiles, r, slices * n), precision=lax.Precision.HIGHEST)
+    currents = _currents(settled, volts, hardware)
     sums = encoding.input_sum(rows).reshape(tiles, len(digits), -1)
-    currents = currents.reshape(k, *sums.shape, slices, n)
+    currents = currents.reshape(len(currents), *sums.shape, *currents.shape[-2:])
     if hardware.accumulation == "analog":
         currents, sums, place = _share_charge(currents, sums, place, hardware)
     return currents, sums, step, place
 
 
+def _currents(settled: Settled, volts: Float[Array, "T v rows"], hardware: Hardware) -> Float[Array, "K T v S N"]:
+    """What the columns answer to the voltages on the wordlines."""
+    if curves.solved(hardware):
+        return curves.circuit_currents(settled.matrix, volts, hardware, tiling((settled.n_in, settled.n_out), hardware))
+    k, tiles, r, slices, n = settled.matrix.shape
+    if bends(hardware.device):
+        volts = curves.powers(volts, r)
+    currents = jnp.matmul(volts, settled.matrix.reshape(k, tiles, r, slices * n), precision=lax.Precision.HIGHEST)
+    return currents.reshape(*currents.shape[:-1], slices, n)
+
+
 def quickly_wired(hardware: Hardware) -> Hardware:
     """The same with the fast approximation of wires, where there is one: for ranges and searches."""
-    approximated = hardware.wires is not None and hardware.readout.kind == "current"
+    approximated = hardware.wires is not None and hardware.readout.kind == "current" and not bends(hardware.device)
     return hardware.replace(solver="pade") if approximated else hardware
 
 

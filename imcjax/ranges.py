@@ -103,37 +103,41 @@ def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float |
 
 def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Settings, rule: str, per: str) -> Float[Array, "..."]:
     fast = pipeline.quickly_wired(hardware)
+    settings = settings.replace(replicas=1)  # without noise all copies are the same
 
     def currents(w: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         settled = pipeline.settle(pipeline.program(w, fast, settings), fast)
         amperes, _, _, place = pipeline.column_currents(settled, x, fast, settings)
-        return amperes, place
+        return amperes, place[:, None] * settled.slice_weights
 
-    amperes, place = jax.vmap(currents, in_axes=(0, 1))(w, x)  # (groups, K, T, P, samples, S, N), (groups, P)
-    significance = jnp.broadcast_to((place[0] ** 2)[:, None, None, None], amperes.shape)
+    amperes, place = jax.vmap(currents, in_axes=(0, 1))(w, x)  # (groups, K, T, P, samples, S, N), (groups, P, S)
+    places = jnp.broadcast_to(place[0][:, None, :, None], amperes.shape)  # zero for phases and slices that are not in use
     kept = SHARED[per]
     shape = [amperes.shape[axis] if axis in kept else 1 for axis in range(2, amperes.ndim)]
-    values, weights = (jnp.moveaxis(a, kept, range(len(kept))) for a in (amperes, significance))
-    values, weights = (a.reshape(math.prod(shape), -1) for a in (values, weights))
+    values, places = (jnp.moveaxis(a, kept, range(len(kept))) for a in (amperes, places))
+    values, places = (a.reshape(math.prod(shape), -1) for a in (values, places))
     rows = layout.tiling(w.shape[1:], hardware).tile_rows * hardware.encoding.rows_per_input
     unit = 1.0 if hardware.readout.unit == "V" else conversion.unit_current(hardware)
     fallback = conversion.full_scale_levels(hardware, settings, rows) * unit
     signed = conversion.signed_currents(hardware, settings)
 
-    def one(values: jax.Array, weights: jax.Array) -> jax.Array:
-        values, weights = _thin(values), _thin(weights) + 1e-30
+    def one(values: jax.Array, places: jax.Array) -> jax.Array:
+        values, places = _thin(values), _thin(places)
+        counted = (places != 0).astype(values.dtype)
         if rule == "max":
             return max_range(values, fallback=fallback)
         if rule == "percentile":
-            return percentile_range(values, 99.9, fallback=fallback)
+            return percentile_range(values, 99.9, weights=counted, fallback=fallback)
         if rule == "csnr":
-            return csnr_range(values, values, partial(conversion.as_converted, hardware, settings), fallback=fallback)
+            converted = partial(conversion.as_converted, hardware, settings)
+            return csnr_range(values, values, converted, weights=counted + 1e-30, fallback=fallback)
+        weights = places**2 + 1e-30  # an average of nothing is no number
         if hardware.adc.bits == 1:  # two levels, the mean magnitude away from zero
             mean = jnp.average(jnp.abs(values), weights=weights)
             return lax.stop_gradient(jnp.where(mean > 0, mean, fallback))
         return best_range(values, settings.adc_bits, signed=signed, weights=weights, fallback=fallback)
 
-    found = jax.vmap(one)(values, weights).reshape(shape)
+    found = jax.vmap(one)(values, places).reshape(shape)
     return found[0, 0, 0] if per != "tile" else found  # (S, N) where tiles share
 
 

@@ -26,6 +26,8 @@ class Settings:
       adc_range: ampere (volt, where the readout answers in volts) at the largest ADC code, broadcast against
         (row_tiles, phases, 1, slices, n_out); None: full scale.
       input_signed: whether inputs may be negative (static); unsigned inputs have one more bit of magnitude.
+      replicas: how often the layer's arrays are there (static): so many input vectors (positions of a convolution, say) are
+        computed at once, each by a copy with cells and converters of its own.
       slices, phases: compute only so many weight slices and input phases, counted from the least significant (static); None:
         as many as the widest widths take. Those above the traced widths contribute nothing, so leaving them out changes no
         result, only the time it takes.
@@ -38,6 +40,7 @@ class Settings:
     input_range: Any = number(default=None, low=0.0)
     adc_range: Any = number(default=None, low=0.0, unit="A")
     input_signed: bool = static(default=True)
+    replicas: int = static(default=1, low=1, high=4096)
     slices: int | None = static(default=None, low=1, high=16)
     phases: int | None = static(default=None, low=1, high=16)
 
@@ -70,6 +73,7 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
     for name in ("weight_range", "input_range"):
         check_number(f"settings.{name}", getattr(settings, name), 0.0)
     check_range("settings.adc_range", settings.adc_range)
+    check_number("settings.replicas", settings.replicas, 1, 4096, whole=True)
     for name, all_of_them in (("slices", hardware.encoding.slices), ("phases", hardware.dac.phases)):
         check_number(f"settings.{name}", getattr(settings, name), 1, all_of_them, whole=True)
         filled[name] = all_of_them if getattr(settings, name) is None else getattr(settings, name)

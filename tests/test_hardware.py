@@ -12,7 +12,7 @@ from imcjax import Hardware, UserError, devices, hardware, mvm
 from imcjax.converters import Adc, Dac, Ladder, UniformDac
 from imcjax.crossbar import Wires
 from imcjax.hardware import check, from_dict, load, preset, presets, save, to_dict
-from imcjax.mapping import Complementary, Differential, Offset
+from imcjax.mapping import Complementary, Differential, MultiDevice, Offset
 from imcjax.readout import Digital, Voltage
 
 
@@ -221,6 +221,7 @@ def test_vmap_over_hardware_that_was_stacked():
     [
         ({"readout": Digital(levels=2), "encoding": Differential(weight_bits=4, cell_bits=2)}, "the cells hold 4 digits"),
         ({"readout": Digital(levels=4), "accumulation": "analog"}, "phase by phase"),
+        ({"readout": Digital(levels=2), "encoding": MultiDevice()}, "continuous weights are no digits"),
         ({"readout": Digital(levels=4), "dac": UniformDac()}, "phase by phase"),
         ({"readout": Voltage()}, "cannot be subtracted"),
         ({"encoding": Complementary(), "packing": "diagonal"}, "no zero"),

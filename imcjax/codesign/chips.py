@@ -11,6 +11,7 @@ from flax import nnx
 from imcjax.codesign.network import Network, Ranges
 from imcjax.crossbar import transfer_matrix
 from imcjax.crossbar.solvers import pick_repeated
+from imcjax.devices import bends
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.nn.operator import answers, respond
@@ -36,8 +37,8 @@ def chip_judge(
     """A function from chip numbers and data sets [(x, y), ...] to accuracies (chips, sets).
 
     Chip number i has the key fold_index(fold_name(key, "chip"), i), whatever other chips are judged beside it. Each chip is
-    read once: its read noise is that of slow fluctuations, the same for all inputs. The chips given are computed together,
-    vmapped over their keys.
+    read once: its read noise is that of slow fluctuations, the same for all inputs. What converters and readouts add to each
+    conversion is drawn anew for every batch of every set. The chips given are computed together, vmapped over their keys.
 
     Args:
       network, params, bits, ranges: the design.
@@ -49,11 +50,13 @@ def chip_judge(
     small = network.trimmed(bits, hardware)
     design = (params, jnp.asarray(bits), small.trimmed_ranges(ranges, hardware), hardware)
 
+    def keys_of(numbers: jax.Array) -> jax.Array:
+        return jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(numbers)
+
     @jax.jit
     def draw(design: Any, numbers: jax.Array) -> Any:
         params, widths, kept, hardware = design
-        keys = jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(numbers)
-        return jax.vmap(lambda k: small.conductances(params, widths, kept, hardware, k, time))(keys)
+        return jax.vmap(lambda k: small.conductances(params, widths, kept, hardware, k, time))(keys_of(numbers))
 
     joined = jax.jit(jax.vmap(respond, in_axes=(0, 0, None)))
 
@@ -62,23 +65,28 @@ def chip_judge(
         return {path: joined(chips, in_pieces(chips, g, hardware), hardware) for path, (chips, g) in drawn.items()}
 
     @jax.jit
-    def hits(design: Any, chips: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+    def hits(design: Any, chips: Any, numbers: jax.Array, place: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         params, widths, kept, hardware = design
-        logits = jax.vmap(lambda chip: small.apply(params, widths, kept, hardware, x, chip=chip))(chips)
-        return jax.vmap(correct, in_axes=(0, None))(logits, y).sum(axis=-1)
+
+        def logits(chip: Any, own: jax.Array) -> jax.Array:
+            drawn = fold_index(fold_index(fold_name(own, "conversions"), place[0]), place[1])
+            return small.apply(params, widths, kept, hardware, x, key=drawn, chip=chip)
+
+        return jax.vmap(correct, in_axes=(0, None))(jax.vmap(logits)(chips, keys_of(numbers)), y).sum(axis=-1)
 
     def judge(numbers: np.ndarray, sets: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        chips = settle(jnp.asarray(numbers, jnp.uint32))
+        known = jnp.asarray(numbers, jnp.uint32)
+        chips = settle(known)
         scores = []
-        for x, y in sets:
+        for which, (x, y) in enumerate(sets):
             count = np.zeros(len(numbers))
             for first in range(0, len(x), batch):
                 part, labels = x[first : first + batch], y[first : first + batch]
                 missing = batch - len(part)  # the last batch is filled up, with labels that no class has
-                part = np.pad(part, [(0, missing)] + [(0, 0)] * (x.ndim - 1))
-                count += np.asarray(
-                    hits(design, chips, jnp.asarray(part), jnp.asarray(np.pad(labels, (0, missing), constant_values=-1)))
-                )
+                part = jnp.asarray(np.pad(part, [(0, missing)] + [(0, 0)] * (x.ndim - 1)))
+                labels = jnp.asarray(np.pad(labels, (0, missing), constant_values=-1))
+                place = jnp.asarray([which, first // batch], jnp.uint32)
+                count += np.asarray(hits(design, chips, known, place, part, labels))
             scores.append(count / len(x))
         return np.stack(scores, axis=1)
 
@@ -90,7 +98,8 @@ def in_pieces(chips: Any, g: jax.Array, hardware: Hardware) -> jax.Array:
 
     So one program serves all layers and designs on arrays of one size.
     """
-    if hardware.wires is None or hardware.encoding.interleaved or hardware.readout.kind != "current":
+    linear = hardware.readout.kind == "current" and not bends(hardware.device)
+    if hardware.wires is None or hardware.encoding.interleaved or not linear:
         return jax.vmap(answers, in_axes=(0, 0, None))(chips, g, hardware)
     solver = pick_repeated(hardware.solver, hardware.wires, *g.shape[-2:])
     arrays = g.reshape(-1, *g.shape[-2:])

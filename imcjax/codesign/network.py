@@ -83,7 +83,7 @@ class Network:
           hardware: the technology.
           x: inputs.
           key: program and read fresh devices in this call; None: the mean chip.
-          chip: read this chip instead.
+          chip: read this chip instead; the key then draws what its conversions add.
         """
         model = self._place(params, bits, ranges, hardware)
         for path, operator in operators(model).items():

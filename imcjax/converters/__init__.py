@@ -14,7 +14,6 @@ from imcjax.converters.calibration import gaussian_range as gaussian_range
 from imcjax.converters.calibration import learned_range as learned_range
 from imcjax.converters.calibration import max_range as max_range
 from imcjax.converters.calibration import percentile_range as percentile_range
-from imcjax.converters.calibration import range_over as range_over
 from imcjax.converters.dac import Dac as Dac
 from imcjax.converters.dac import DacFlaws as DacFlaws
 from imcjax.converters.dac import UniformDac as UniformDac

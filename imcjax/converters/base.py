@@ -78,6 +78,15 @@ def unit_normals(key: jax.Array | None, shape: tuple[int, ...], sizes: tuple[int
     return [drawn[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
+def input_noise(
+    sigma: jax.Array | float | None, key: jax.Array | None, shape: tuple[int, ...], dtype: Any
+) -> Float[Array, "..."]:
+    """sigma N(0, 1) of `shape`; one 0 without a sigma or a key."""
+    if sigma is None or key is None:
+        return jnp.zeros((), dtype)
+    return sigma * jax.random.normal(key, shape, dtype)
+
+
 def check_choice(name: str, value: str, *allowed: str) -> None:
     """Refuse a static word that is none of `allowed`.
 

@@ -1,6 +1,6 @@
 """Choosing the range of a converter from the values that it will see, or learning it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -58,10 +58,23 @@ def max_range(values: Float[Array, " n"], *, fallback: jax.Array | float = 1.0) 
 
 
 def percentile_range(
-    values: Float[Array, " n"], percent: jax.Array | float, *, fallback: jax.Array | float = 1.0
+    values: Float[Array, " n"],
+    percent: jax.Array | float,
+    *,
+    weights: Float[Array, " n"] | None = None,
+    fallback: jax.Array | float = 1.0,
 ) -> Float[Array, ""]:
-    """The magnitude that `percent` of (n,) values do not exceed. `fallback` where it is zero; without gradient."""
-    return _without_gradient(jnp.percentile(jnp.abs(values), percent), fallback)
+    """The magnitude that `percent` of (n,) values do not exceed, linear between two of them; values of weight 0 do not count.
+
+    `fallback` where it is zero; without gradient.
+    """
+    counted = jnp.ones(values.shape, bool) if weights is None else weights > 0
+    magnitudes = jnp.sort(jnp.where(counted, jnp.abs(values), -1))  # what does not count comes first
+    missing, last = jnp.sum(~counted), values.shape[0] - 1
+    place = missing + jnp.asarray(percent, magnitudes.dtype) / 100 * (last - missing)
+    below = jnp.clip(jnp.floor(place).astype(int), 0, last)
+    low, high = magnitudes[below], magnitudes[jnp.minimum(below + 1, last)]
+    return _without_gradient(low + (place - below) * (high - low), fallback)
 
 
 def csnr(reported: Float[Array, "..."], ideal: Float[Array, "..."]) -> Float[Array, ""]:
@@ -78,6 +91,7 @@ def csnr_range(
     ideal: Float[Array, " n"],
     convert: Callable[[jax.Array, jax.Array], jax.Array],
     *,
+    weights: Float[Array, " n"] | None = None,
     fallback: jax.Array | float = 1.0,
 ) -> Float[Array, ""]:
     """The range with the largest `csnr` among `CSNR_CANDIDATES` fractions, down to 1/16, of the largest magnitude.
@@ -86,6 +100,7 @@ def csnr_range(
       values: (n,) what arrives at the converter, analog noise included.
       ideal: (n,) what would arrive without noise.
       convert: (values, range) -> (n,) what the converter reports, a circuit's own flaws included.
+      weights: (n,) how much each value counts; None: all the same.
       fallback: the range where all values are zero.
 
     Returns:
@@ -93,7 +108,11 @@ def csnr_range(
     """
     top = jnp.max(jnp.abs(values))
     fractions = jnp.geomspace(1 / 16, 1.0, CSNR_CANDIDATES)
-    errors = jax.lax.map(lambda fraction: jnp.mean((convert(values, fraction * top) - ideal) ** 2), fractions)
+
+    def error(fraction: jax.Array) -> jax.Array:
+        return jnp.average((convert(values, fraction * top) - ideal) ** 2, weights=weights)
+
+    errors = jax.lax.map(error, fractions)
     return _without_gradient(fractions[jnp.argmin(errors)] * top, fallback)
 
 
@@ -144,24 +163,6 @@ def learned_range(
     top = largest_code(jnp.round(jax.lax.stop_gradient(jnp.asarray(bits, dtype=float))), signed=signed)
     value = jnp.asarray(current_range, dtype=float)
     return straight_through(value, value * (top**1.5 / np.sqrt(count)).astype(value.dtype))
-
-
-def range_over(values: Float[Array, "..."], axes: Sequence[int], rule: Callable[[jax.Array], jax.Array]) -> Float[Array, "..."]:
-    """One range for all entries along `axes`, its own for each entry along the others: per tensor, tile, slice or column.
-
-    Args:
-      values: (...) samples.
-      axes: the axes that share a range (the samples' own among them).
-      rule: (n,) values -> range.
-
-    Returns:
-      Ranges with length 1 along `axes`, so that they broadcast against `values`.
-    """
-    shared = sorted(axis % values.ndim for axis in axes)
-    kept = [axis for axis in range(values.ndim) if axis not in shared]
-    rows = jnp.transpose(values, kept + shared).reshape(np.prod([values.shape[axis] for axis in kept], dtype=int), -1)
-    found = jax.vmap(rule)(rows)
-    return found.reshape([1 if axis in shared else size for axis, size in enumerate(values.shape)])
 
 
 def check_range(name: str, value: Any) -> None:

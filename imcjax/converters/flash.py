@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, midrise, unit_normals
+from imcjax.converters.base import Decide, adc_family, input_noise, unit_normals
+from imcjax.converters.circuit import Circuit
 from imcjax.converters.levels import bin_span, displacement, nominal_levels
 from imcjax.pytree import number, record, static
 
@@ -25,7 +25,7 @@ class FlashState:
 
 @adc_family("flash")
 @record
-class Flash:
+class Flash(Circuit):
     """A flash converter: a ladder of 2^bits resistors, a comparator at each tap. Voltages are fractions of the reference.
 
     The code is the number of comparators that are on, so a bubble in the thermometer code costs what it counts and no more.
@@ -46,41 +46,24 @@ class Flash:
     offset_sigma: float = number(default=0.0, low=0.0, high=1.0)
     noise_sigma: float | None = number(default=None, low=0.0, high=1.0)
 
-    def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any = jnp.float32) -> FlashState | None:
-        """One converter for each entry of `shape`; None where nothing is converted."""
-        if self.bits is None:
-            return None
-        resistors, offsets = unit_normals(key, shape, (2**self.bits, 2**self.bits - 1), dtype)
+    def fabricate(self, widest: int, shape: tuple[int, ...], key: jax.Array | None, dtype: Any) -> FlashState:
+        """As for `Circuit`."""
+        resistors, offsets = unit_normals(key, shape, (2**widest, 2**widest - 1), dtype)
         errors = self.resistor_sigma * resistors
         # Summed as errors against the nominal taps, so that a sigma of zero leaves them exact. No resistor is negative.
         errors = jnp.cumsum(jnp.where(errors < -1, -1, errors), axis=-1)
-        fraction = jnp.arange(1, 2**self.bits, dtype=dtype) / 2**self.bits
-        taps = 2 * (errors[..., :-1] - fraction * errors[..., -1:]) / (2**self.bits + errors[..., -1:])
+        fraction = jnp.arange(1, 2**widest, dtype=dtype) / 2**widest
+        taps = 2 * (errors[..., :-1] - fraction * errors[..., -1:]) / (2**widest + errors[..., -1:])
         moved = jnp.concatenate([jnp.zeros_like(taps[..., :1]), taps + self.offset_sigma * offsets], axis=-1)
-        return FlashState(nominal_levels(self.bits, dtype) + moved)
+        return FlashState(nominal_levels(widest, dtype) + moved)
 
-    def convert(
-        self,
-        currents: Float[Array, "..."],
-        bits: Bits,
-        current_range: jax.Array | float,
-        state: FlashState | None = None,
-        key: jax.Array | None = None,
-    ) -> Float[Array, "..."]:
-        """(...) ampere as reported; see `AdcCircuit.convert`."""
-        if self.bits is None:
-            return currents
-        widest = self.bits
-        known = self.draw((), None, currents.dtype) if state is None else state
-        assert known is not None
-        thresholds = known.thresholds
+    def decisions(self, widest: int, state: FlashState, key: jax.Array | None) -> Decide:
+        """As for `Circuit`."""
+        thresholds = state.thresholds
 
         def decide(v: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
             span = bin_span(widest, b)
-            noise = jnp.zeros((), v.dtype)
-            if self.noise_sigma is not None and key is not None:
-                shape = jnp.broadcast_shapes(v.shape, thresholds.shape[:-1])
-                noise = self.noise_sigma * jax.random.normal(key, shape, v.dtype)
+            noise = input_noise(self.noise_sigma, key, jnp.broadcast_shapes(v.shape, thresholds.shape[:-1]), v.dtype)
             # A narrower conversion leaves the comparators between its own thresholds off.
             index = jnp.arange(1, 2**widest)
             on = ((v + lax.stop_gradient(noise))[..., None] > lax.stop_gradient(thresholds)[..., 1:]) & (index % span == 0)
@@ -88,4 +71,4 @@ class Flash:
             moved = noise - displacement(thresholds - nominal_levels(widest, v.dtype), codes * span, span)
             return codes.astype(v.dtype), moved * jnp.exp2(b - 1)
 
-        return midrise(currents, bits, current_range, widest, self.polarity, decide)
+        return decide

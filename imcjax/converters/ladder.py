@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, unit_normals, whole_bits
+from imcjax.converters.base import Bits, adc_family, input_noise, unit_normals, whole_bits
 from imcjax.converters.levels import bin_span, look_up
 from imcjax.errors import UserError
 from imcjax.pytree import number, record, static
@@ -99,10 +99,7 @@ class Ladder:
         limit = jnp.asarray(current_range, dtype)
         safe = jnp.where(limit > jnp.finfo(dtype).tiny, limit, 1)
         u = currents / safe
-        noise = jnp.zeros((), dtype)
-        if self.noise_sigma is not None and key is not None:
-            shape = jnp.broadcast_shapes(u.shape, thresholds.shape[:-1])
-            noise = self.noise_sigma * jax.random.normal(key, shape, dtype)
+        noise = input_noise(self.noise_sigma, key, jnp.broadcast_shapes(u.shape, thresholds.shape[:-1]), dtype)
 
         span = bin_span(self.bits, lax.stop_gradient(whole_bits(bits, dtype)))
         index = jnp.arange(1, count)

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, check_choice, midrise, unit_normals
+from imcjax.converters.base import Decide, adc_family, check_choice, input_noise, unit_normals
 from imcjax.converters.capacitors import capacitor_levels, mismatched
+from imcjax.converters.circuit import Circuit
 from imcjax.converters.levels import bin_span, displacement, nominal_levels, successive
 from imcjax.keys import fold_name
 from imcjax.pytree import number, record, static
@@ -33,7 +33,7 @@ class RampState:
 
 @adc_family("ramp")
 @record
-class Ramp:
+class Ramp(Circuit):
     """A ramp converter; its ramp comes from a binary-weighted capacitor DAC as in Spear et al., IEEE JXCDC 2023.
 
     A code is the count of ramp steps before the ramp first passes the input: codes rise with the input even if the ramp falls.
@@ -62,13 +62,11 @@ class Ramp:
     noise_sigma: float | None = number(default=None, low=0.0, high=1.0)
     gain_db: float | None = number(default=None, low=0.0, high=300.0, unit="dB")
 
-    def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any = jnp.float32) -> RampState | None:
-        """One converter for each entry of `shape`; None where nothing is converted."""
+    def fabricate(self, widest: int, shape: tuple[int, ...], key: jax.Array | None, dtype: Any) -> RampState:
+        """As for `Circuit`."""
         check_choice("ramp", self.ramp, "common", "own")
-        if self.bits is None:
-            return None
         ramps = (*shape[:-1], 1) if shape and self.ramp == "common" else shape
-        drawn = unit_normals(fold_name(key, "ramp"), ramps, (self.bits + 1, 1, 1), dtype)
+        drawn = unit_normals(fold_name(key, "ramp"), ramps, (widest + 1, 1, 1), dtype)
         capacitors, slope, bow = (jnp.broadcast_to(part, (*shape, part.shape[-1])) for part in drawn)
         (offset,) = unit_normals(fold_name(key, "offset"), shape, (1,), dtype)
         return RampState(
@@ -78,32 +76,18 @@ class Ramp:
             offset=self.offset_sigma * offset[..., 0],
         )
 
-    def convert(
-        self,
-        currents: Float[Array, "..."],
-        bits: Bits,
-        current_range: jax.Array | float,
-        state: RampState | None = None,
-        key: jax.Array | None = None,
-    ) -> Float[Array, "..."]:
-        """(...) ampere as reported; see `AdcCircuit.convert`."""
-        if self.bits is None:
-            return currents
-        widest = self.bits
-        known = self.draw((), None, currents.dtype) if state is None else state
-        assert known is not None
-        straight = capacitor_levels(known.capacitors, False, self.gain_db)
-        bent = straight * (1 + known.slope[..., None]) + known.bow[..., None] * (1 - straight**2)
+    def decisions(self, widest: int, state: RampState, key: jax.Array | None) -> Decide:
+        """As for `Circuit`."""
+        straight = capacitor_levels(state.capacitors, False, self.gain_db)
+        bent = straight * (1 + state.slope[..., None]) + state.bow[..., None] * (1 - straight**2)
         passed = lax.cummax(bent, axis=bent.ndim - 1)
 
         def decide(v: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-            added = known.offset
-            if self.noise_sigma is not None and key is not None:
-                shape = jnp.broadcast_shapes(v.shape, added.shape)
-                added = added + self.noise_sigma * jax.random.normal(key, shape, v.dtype)
+            shape = jnp.broadcast_shapes(v.shape, state.offset.shape)
+            added = state.offset + input_noise(self.noise_sigma, key, shape, v.dtype)
             register, _ = successive(v + added, passed, b)
             span = bin_span(widest, b)
             moved = added - displacement(passed - nominal_levels(widest, v.dtype), register, span)
             return (register // span).astype(v.dtype), moved * jnp.exp2(b - 1)
 
-        return midrise(currents, bits, current_range, widest, self.polarity, decide)
+        return decide

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, check_choice, midrise, unit_normals
+from imcjax.converters.base import Decide, adc_family, check_choice, unit_normals
 from imcjax.converters.capacitors import capacitor_levels, mismatched
+from imcjax.converters.circuit import Circuit
 from imcjax.converters.levels import bin_span, displacement, nominal_levels, successive
 from imcjax.pytree import number, record, static
 
@@ -27,7 +27,7 @@ class SarState:
 
 @adc_family("sar")
 @record
-class Sar:
+class Sar(Circuit):
     """A SAR converter after Spear et al., IEEE JXCDC 2023, section II. Voltages are fractions of the reference.
 
     Attributes:
@@ -50,35 +50,21 @@ class Sar:
     noise_sigma: float | None = number(default=None, low=0.0, high=1.0)
     gain_db: float | None = number(default=None, low=0.0, high=300.0, unit="dB")
 
-    def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any = jnp.float32) -> SarState | None:
-        """One converter for each entry of `shape`; None where nothing is converted."""
+    def fabricate(self, widest: int, shape: tuple[int, ...], key: jax.Array | None, dtype: Any) -> SarState:
+        """As for `Circuit`."""
         check_choice("array", self.array, "split", "binary")
-        if self.bits is None:
-            return None
-        capacitors, offset = unit_normals(key, shape, (self.bits + 1, 1), dtype)
+        capacitors, offset = unit_normals(key, shape, (widest + 1, 1), dtype)
         return SarState(mismatched(capacitors, self.array == "split", self.capacitor_sigma), self.offset_sigma * offset[..., 0])
 
-    def convert(
-        self,
-        currents: Float[Array, "..."],
-        bits: Bits,
-        current_range: jax.Array | float,
-        state: SarState | None = None,
-        key: jax.Array | None = None,
-    ) -> Float[Array, "..."]:
-        """(...) ampere as reported; see `AdcCircuit.convert`."""
-        if self.bits is None:
-            return currents
-        widest = self.bits
-        known = self.draw((), None, currents.dtype) if state is None else state
-        assert known is not None
-        levels = capacitor_levels(known.capacitors, self.array == "split", self.gain_db)
+    def decisions(self, widest: int, state: SarState, key: jax.Array | None) -> Decide:
+        """As for `Circuit`."""
+        levels = capacitor_levels(state.capacitors, self.array == "split", self.gain_db)
         noise_sigma = 0.0 if self.noise_sigma is None else self.noise_sigma
 
         def decide(v: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-            register, noise = successive(v + known.offset, levels, b, noise_sigma=self.noise_sigma, key=key)
+            register, noise = successive(v + state.offset, levels, b, noise_sigma=self.noise_sigma, key=key)
             span = bin_span(widest, b)
-            moved = known.offset + noise_sigma * noise - displacement(levels - nominal_levels(widest, v.dtype), register, span)
+            moved = state.offset + noise_sigma * noise - displacement(levels - nominal_levels(widest, v.dtype), register, span)
             return (register // span).astype(v.dtype), moved * jnp.exp2(b - 1)
 
-        return midrise(currents, bits, current_range, widest, self.polarity, decide)
+        return decide

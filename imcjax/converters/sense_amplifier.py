@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from imcjax.converters.base import Bits, adc_family, midrise, unit_normals
+from imcjax.converters.base import Bits, Decide, adc_family, input_noise, unit_normals
+from imcjax.converters.circuit import Circuit
 from imcjax.pytree import number, record, static
 
 
@@ -23,7 +24,7 @@ class SenseAmplifierState:
 
 @adc_family("sense_amplifier")
 @record
-class SenseAmplifier:
+class SenseAmplifier(Circuit):
     """One comparison with the middle of the range: -range or +range, or 0 or range where unsigned.
 
     The reference, of which voltages are fractions, is twice the range where signed and the range itself where unsigned: half
@@ -43,9 +44,19 @@ class SenseAmplifier:
     offset_sigma: float = number(default=0.0, low=0.0, high=1.0)
     noise_sigma: float | None = number(default=None, low=0.0, high=1.0)
 
-    def draw(self, shape: tuple[int, ...], key: jax.Array | None, dtype: Any = jnp.float32) -> SenseAmplifierState:
-        """One amplifier for each entry of `shape`."""
+    def fabricate(self, widest: int, shape: tuple[int, ...], key: jax.Array | None, dtype: Any) -> SenseAmplifierState:
+        """As for `Circuit`."""
         return SenseAmplifierState(self.offset_sigma * unit_normals(key, shape, (1,), dtype)[0][..., 0])
+
+    def decisions(self, widest: int, state: SenseAmplifierState, key: jax.Array | None) -> Decide:
+        """As for `Circuit`."""
+
+        def decide(v: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+            shape = jnp.broadcast_shapes(v.shape, state.offset.shape)
+            added = state.offset + input_noise(self.noise_sigma, key, shape, v.dtype)
+            return (v + added > 0).astype(v.dtype), added
+
+        return decide
 
     def convert(
         self,
@@ -56,13 +67,4 @@ class SenseAmplifier:
         key: jax.Array | None = None,
     ) -> Float[Array, "..."]:
         """(...) ampere as reported, whatever `bits` says; see `AdcCircuit.convert`."""
-        if self.bits is None:
-            return currents
-
-        def decide(v: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-            added = jnp.zeros((), v.dtype) if state is None else state.offset
-            if self.noise_sigma is not None and key is not None:
-                added = added + self.noise_sigma * jax.random.normal(key, jnp.broadcast_shapes(v.shape, added.shape), v.dtype)
-            return (v + added > 0).astype(v.dtype), added
-
-        return midrise(currents, 1.0, current_range, 1, self.polarity, decide)
+        return super().convert(currents, 1.0, current_range, state, key)

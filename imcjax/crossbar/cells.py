@@ -102,7 +102,34 @@ class Selector:
         return jnp.inf
 
 
-Cell = Sinh | Cubic | Polynomial | Selector
+@record
+class ByConductance:
+    """i = g (u + c_0 u^2 + c_1 u^3 + ...) with coefficients that are others for each conductance, as measured cells have.
+
+    Args:
+      of: a record with `nonlinearity(g)`, c (n, ...) in 1/V^(k+1) of cells of g (...) siemens, and the lowest and highest of
+        these, `g_min` and `g_max`: a device of `imcjax.devices`.
+    """
+
+    of: Any
+
+    def conductances(self, g: Float[Array, "..."]) -> Float[Array, "n ..."]:
+        """What u, u^2, u^3, ... are multiplied with: A/V^(k+1)."""
+        return jnp.concatenate([g[None], g * self.of.nonlinearity(g)])
+
+    def current(self, g: Float[Array, "..."], u: Float[Array, "..."]) -> Float[Array, "..."]:
+        """As for `Sinh`."""
+        bent = jnp.zeros_like(g)
+        for coefficient in reversed(list(self.of.nonlinearity(g))):
+            bent = (bent + coefficient) * u
+        return g * (u * (1 + bent))
+
+    def step(self) -> Any:
+        """As for `Sinh`: no limit."""
+        return jnp.inf
+
+
+Cell = Sinh | Cubic | Polynomial | Selector | ByConductance
 
 
 @jax.custom_jvp
@@ -130,8 +157,8 @@ def current_and_slope(
 
 
 @jax.jit
-def _slope(cell, u):
-    return current_and_slope(cell, jnp.ones(()), u)[1]
+def _slope(cell, g, u):
+    return current_and_slope(cell, *jnp.broadcast_arrays(g, u))[1]
 
 
 def check_cell(cell: Any, inputs: np.ndarray | None) -> None:
@@ -150,13 +177,14 @@ def check_cell(cell: Any, inputs: np.ndarray | None) -> None:
     if {jnp.ndim(leaf) for leaf in leaves} != {rank}:
         shapes = [jnp.shape(leaf) for leaf in leaves]
         raise UserError(f"cell has numbers of shapes {shapes}; give {'one array (n,)' if rank else 'single numbers'}.")
-    if isinstance(cell, Selector) or inputs is None or concrete(leaves[0]) is None:
+    if isinstance(cell, Selector) or inputs is None or any(concrete(leaf) is None for leaf in leaves):
         return
+    some = np.linspace(cell.of.g_min, cell.of.g_max, 9) if isinstance(cell, ByConductance) else np.ones(1)
     # Every node lies between the lowest and the highest of the inputs and 0 V.
     span = max(inputs.max(), 0.0) - min(inputs.min(), 0.0)
     u = np.linspace(-span, span, 513, dtype=np.float32)
     with jax.ensure_compile_time_eval():
-        falling = u[np.asarray(_slope(cell, u) <= 0)]
+        falling = u[np.asarray(_slope(cell, some.astype(np.float32)[:, None], u) <= 0).any(0)]
     if falling.size:
         raise UserError(
             f"cell carries less current at more voltage near {falling[np.argmin(abs(falling))]:.3g} V, and these inputs reach "

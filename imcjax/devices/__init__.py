@@ -4,6 +4,7 @@ from imcjax.devices import compensation as compensation
 from imcjax.devices import effects as effects
 from imcjax.devices.base import FAMILIES as FAMILIES
 from imcjax.devices.base import Device as Device
+from imcjax.devices.base import bends as bends
 from imcjax.devices.base import preset as preset
 from imcjax.devices.base import presets as presets
 from imcjax.devices.cell import Cell as Cell

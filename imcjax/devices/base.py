@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imcjax.errors import UserError, concrete, nearest
+from imcjax.errors import UserError, check_record, concrete, nearest
 from imcjax.families import Families
 from imcjax.quantize import round_through
 
@@ -20,6 +20,9 @@ class Device(Protocol):
     """A cell of the array, from the conductance wanted to the conductance read. Conductances in siemens, times in seconds.
 
     `key=None` draws nothing: the noise-free mean device.
+
+    A device whose current is not proportional to its voltage also has `curve`, "linear" or another word, `curve_volts`, the
+    voltage up to which the curve is known, and `nonlinearity(g)`, its coefficients: see `bends`.
 
     Attributes:
       source: where the model and its numbers come from, one line.
@@ -71,16 +74,22 @@ def presets() -> list[str]:
     return sorted(_PRESETS)
 
 
+def bends(device: Any) -> bool:
+    """Whether cells at u volts carry i = g (u + c_0 u^2 + c_1 u^3 + ...), with c (n, ...) = `device.nonlinearity(g)`."""
+    return getattr(device, "curve", "linear") != "linear"
+
+
 SLACK = 1e-6
 """How far beyond g_min and g_max a target may lie, as a fraction of g_max: what rounding does to a level in float32."""
 
 
 def check_target(device: Any, g_target: Any) -> None:
-    """Refuse concrete targets outside [g_min, g_max] of the device; tracers pass.
+    """Refuse concrete targets outside [g_min, g_max] of the device, and a device outside what its model covers; tracers pass.
 
     Raises:
       UserError: naming the device, the offending target and the range.
     """
+    check_record(device, "device")
     target, low, high = (concrete(value) for value in (g_target, device.g_min, device.g_max))
     if target is None or low is None or high is None:
         return

@@ -98,6 +98,20 @@ class Cell:
         return getattr(self.base, "covers", None)
 
     @property
+    def curve(self) -> str:
+        """That of the base."""
+        return getattr(self.base, "curve", "linear")
+
+    @property
+    def curve_volts(self) -> float:
+        """Volt up to which the curve of the base is known."""
+        return self.base.curve_volts
+
+    def nonlinearity(self, g: jax.Array) -> jax.Array:
+        """Coefficients of the curve of the base."""
+        return self.base.nonlinearity(g)
+
+    @property
     def g_min(self) -> Any:
         """Lowest conductance of the base, siemens."""
         return self.base.g_min
@@ -107,8 +121,18 @@ class Cell:
         """Highest conductance of the base, siemens."""
         return self.base.g_max
 
+    def check(self, path: str) -> None:
+        """Refuse a cell of cells, which would draw one effect twice from one key."""
+        if isinstance(self.base, Cell):
+            raise UserError(f"{path}.base is a cell with effects itself; give all effects to one cell.")
+
     def program(self, g_target: jax.Array, key: jax.Array | None) -> CellState:
-        """Make devices and write them to `g_target` (...), siemens; leaves of the state are (...)."""
+        """Make devices and write them to `g_target` (...), siemens; leaves of the state are (...).
+
+        Raises:
+          UserError: the base is a cell with effects itself.
+        """
+        self.check("device")
         like = jnp.zeros(jnp.shape(g_target), jnp.result_type(float, g_target))
         lives = None if key is None else (fold_name(key, "life"), fold_name(key, "end of life"))
         made = Made(

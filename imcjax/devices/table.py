@@ -98,6 +98,13 @@ class Table:
         for name, values in (("target", target), ("times", times)):
             if (np.diff(values) <= 0).any():
                 raise UserError(f"{path}.{name} does not rise from each value to the next; sort the table by {name}.")
+        falling = np.argwhere(np.diff(mean[..., 0, :]) < 0)
+        if falling.size:
+            low, high = target[..., falling[0][-1]], target[..., falling[0][-1] + 1]
+            raise UserError(
+                f"{path}.mean falls from target {low!s} S to {high!s} S as programmed, so that targets cannot be told apart; "
+                "measure more devices, or leave one of the two out."
+            )
         if times.shape[-1] > 1 and (times <= 0).any():
             raise UserError(
                 f"{path}.times begins at 0 s, which has no logarithm; give the delay of the first read after writing."

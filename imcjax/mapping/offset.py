@@ -16,7 +16,7 @@ from imcjax.pytree import record, static
 @ENCODINGS.family("offset")
 @record
 class Offset(Encoding):
-    """Codes raised by the largest code, so that none is negative: one cell a digit, a pair of cells is not needed.
+    """Codes of b bits raised by 2^(b - 1), so that none is negative: one cell a digit, a pair of cells is not needed.
 
     The constant, and the conductance of a cell at digit zero, each add a multiple of the sum of the inputs. The digital side
     knows that sum ("digital"), or takes it from a further column of each array, errors and wires included: one that holds
@@ -72,7 +72,7 @@ class Offset(Encoding):
         if bits is None:
             half = jnp.full(1, 0.5, codes.dtype)
             return Digits((0.5 * (codes + 1))[None], 2 * jnp.ones(1, codes.dtype), half)
-        raised = jnp.exp2(jnp.round(jnp.asarray(bits, codes.dtype)) - 1) - 1
+        raised = jnp.exp2(jnp.round(jnp.asarray(bits, codes.dtype)) - 1)
         used = slices.in_use(bits, self.cell_bits)
         digits = slices.split(codes + raised, count, self.cell_bits, used)
         zero = slices.split(lax.stop_gradient(raised), count, self.cell_bits, used)

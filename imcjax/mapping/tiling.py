@@ -55,11 +55,9 @@ class Tiling:
         blocks = padded.reshape(*lead, self.row_tiles, self.tile_rows, self.col_tiles, self.tile_cols)
         return jnp.swapaxes(blocks, -3, -2)
 
-    def join_columns(
-        self, tiles: Float[Array, "... row_tiles col_tiles rows tile_cols"]
-    ) -> Float[Array, "... row_tiles rows n_out"]:
-        """Tiles with their columns side by side again, the padding columns dropped."""
-        joined = jnp.swapaxes(tiles, -3, -2).reshape(*tiles.shape[:-4], self.row_tiles, tiles.shape[-2], -1)
+    def join_columns(self, tiles: Float[Array, "... t col_tiles rows tile_cols"]) -> Float[Array, "... t rows n_out"]:
+        """Tiles, those of t / row_tiles copies, with their columns side by side again, the padding columns dropped."""
+        joined = jnp.swapaxes(tiles, -3, -2).reshape(*tiles.shape[:-3], tiles.shape[-2], -1)
         return joined[..., : self.n_out]
 
     def cut_rows(self, x: Float[Array, "... n_in"]) -> Float[Array, "... row_tiles tile_rows"]:

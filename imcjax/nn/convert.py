@@ -71,7 +71,9 @@ def convert(
             "input_bits": _width(rule.input_bits, rule.hardware.dac.input_bits),
             "adc_bits": _width(rule.adc_bits, rule.hardware.adc.bits),
         }
-        setattr(found[path], hook, nnx.data(operator(path, variable, bits, noise)))
+        placed = operator(path, variable, bits, noise)
+        placed.replicas = rule.replicas
+        setattr(found[path], hook, nnx.data(placed))
     return model
 
 
@@ -117,6 +119,6 @@ def _check_widths(rule: Rule, hardware: Hardware) -> None:
     widths = {name: getattr(rule, name) for name in BITS}
     try:
         # Unsigned: one bit, the least of all, is only refused when calibration finds negative inputs.
-        complete(Settings(**widths, input_signed=False), hardware)
+        complete(Settings(**widths, input_signed=False, replicas=rule.replicas), hardware)
     except UserError as error:
         raise UserError(f"Rule({rule.module_path!r}) does not fit its hardware: {error}") from None

@@ -45,7 +45,7 @@ class Operator(nnx.Module):
       hardware: the shared technology.
       weight_bits, input_bits, adc_bits: `Bits`, or None for the hardware's widest.
       weight_range, input_range, adc_range: `Range`, or None for the uncalibrated default.
-      input_signed, slices, phases: as in `Settings`, static.
+      input_signed, replicas, slices, phases: as in `Settings`, static.
       noise: the shared `Noise`, or None for noise-free layers.
       chip: a `Chip`, or None.
     """
@@ -66,6 +66,7 @@ class Operator(nnx.Module):
         for name in RANGES:
             setattr(self, name, nnx.data(None))
         self.input_signed = True
+        self.replicas = 1
         self.slices: int | None = None
         self.phases: int | None = None
         self.noise = nnx.data(noise)
@@ -81,7 +82,8 @@ class Operator(nnx.Module):
         """The layer's settings as the pipeline takes them."""
         leaves = {name: getattr(self, name) for name in (*BITS, *RANGES)}
         values = {name: None if leaf is None else leaf.get_value() for name, leaf in leaves.items()}
-        return Settings(**values, input_signed=self.input_signed, slices=self.slices, phases=self.phases)
+        static = {name: getattr(self, name) for name in ("input_signed", "replicas", "slices", "phases")}
+        return Settings(**values, **static)
 
     def set_range(self, name: str, value: jax.Array | float) -> None:
         """Make a range static at `value` (`weight_range`, `input_range` or `adc_range`)."""

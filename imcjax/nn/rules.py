@@ -17,6 +17,7 @@ class Rule:
       hardware: the technology of the layer; needed unless `digital`.
       weight_bits, input_bits, adc_bits: the layer's widths; None: the hardware's widest.
       digital: leave the layer as it is.
+      replicas: copies of the layer's arrays, among which the positions of a convolution are dealt.
     """
 
     module_path: str
@@ -25,6 +26,7 @@ class Rule:
     input_bits: float | None = None
     adc_bits: float | None = None
     digital: bool = False
+    replicas: int = 1
 
     def matches(self, path: str) -> bool:
         """Whether this rule is about the layer at `path`."""

@@ -22,8 +22,9 @@ class LayerSummary:
     Attributes:
       path: where it is in the model.
       shape: (groups, n_in, n_out) of its matrices.
-      arrays: how many arrays it takes: slices in use x two polarities x tiles x groups.
+      arrays: how many arrays it takes: slices in use x cells of a digit x tiles x groups x copies.
       row_tiles, col_tiles: tiles along inputs and outputs.
+      replicas: copies of the layer.
       utilisation: cells that hold a weight, over all cells of its arrays.
       bits: weight, input and ADC bits, None where the stage is continuous.
       ranges: "static", or "dynamic" while the input range follows each call's largest input.
@@ -35,6 +36,7 @@ class LayerSummary:
     arrays: int
     row_tiles: int
     col_tiles: int
+    replicas: int
     utilisation: float
     bits: tuple[float | None, ...]
     ranges: str
@@ -59,7 +61,7 @@ class Summary:
             table.add_row(
                 layer.path or "(the model)",
                 f"{n_in} x {n_out}" + (f" x {groups}" if groups > 1 else ""),
-                f"{layer.row_tiles} x {layer.col_tiles}",
+                f"{layer.row_tiles} x {layer.col_tiles}" + (f" x {layer.replicas}" if layer.replicas > 1 else ""),
                 str(layer.arrays),
                 f"{layer.utilisation:.0%}",
                 bits,
@@ -87,9 +89,10 @@ def summary(model: Any) -> Summary:
             LayerSummary(
                 path=path,
                 shape=(groups, n_in, n_out),
-                arrays=groups * slices * hardware.encoding.cells * tiling.row_tiles * tiling.col_tiles,
+                arrays=groups * slices * hardware.encoding.cells * tiling.row_tiles * tiling.col_tiles * operator.replicas,
                 row_tiles=tiling.row_tiles,
                 col_tiles=tiling.col_tiles,
+                replicas=operator.replicas,
                 utilisation=tiling.utilisation,
                 bits=tuple(None if (b := getattr(settings, name)) is None else float(b) for name in BITS),
                 ranges="dynamic" if settings.input_range is None else "static",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from imcjax.codesign.chips import chip_judge, spread
+from imcjax.converters import Flaws
 from imcjax.keys import fold_index, fold_name
 
 from .example import HARDWARE, PATHS, SHAPES, SIGNED, WIRED, inputs, settled
@@ -121,6 +122,18 @@ def test_accuracy_counts_every_sample_once_whatever_the_batch(example, batch):
     answers = np.asarray(example.logits(WIDE, ranges, HARDWARE, x, None, chip)).argmax(-1)
     y = np.where(np.arange(20) < 13, answers, (answers + 1) % 3)
     np.testing.assert_array_equal(judge_of(example, batch)(np.array([5]), [(x, y)]), [[13 / 20]])
+
+
+def test_conversions_of_a_judged_chip_are_noisy_where_their_circuits_are(example):
+    x, ranges = inputs(40), example.ranges(WIDE)
+    loud = HARDWARE.replace(adc=HARDWARE.adc.replace(flaws=Flaws(noise_sigma=0.3)))
+    chip = example.settle(WIDE, ranges, HARDWARE, fold_index(fold_name(KEY, "chip"), 5))
+    y = np.asarray(example.logits(WIDE, ranges, HARDWARE, x, None, chip)).argmax(-1)
+    judge = chip_judge(example.network, example.params, WIDE, ranges, loud, key=KEY, batch=20)
+    found = judge(np.array([5]), [(x, y), (x[20:], y[20:]), (x, y)])
+    np.testing.assert_array_equal(judge(np.array([5]), [(x, y), (x[20:], y[20:]), (x, y)]), found)
+    assert (found < 1).all()  # without noise all answers are those of the chip
+    assert found[0, 0] != found[0, 2]  # and each conversion draws its own
 
 
 def test_spread_of_chips():

@@ -19,7 +19,6 @@ from imcjax.converters import (
     learned_range,
     max_range,
     percentile_range,
-    range_over,
 )
 from imcjax.fast_random import fast_key
 
@@ -81,15 +80,14 @@ def test_the_range_of_largest_csnr():
     assert csnr_range(jnp.zeros(4), jnp.zeros(4), convert, fallback=0.5) == 0.5
 
 
-def test_a_range_for_what_shares_one():
-    values = np.random.default_rng(2).normal(size=(50, 3, 4)).astype(np.float32)  # samples, slices, columns
-    for axes, shape in (((0, 1, 2), (1, 1, 1)), ((0, 2), (1, 3, 1)), ((0,), (1, 3, 4)), ((-2, 0), (1, 1, 4))):
-        found = range_over(jnp.asarray(values), axes, max_range)
-        assert found.shape == shape
-        np.testing.assert_array_equal(found, np.abs(values).max(axes, keepdims=True))
-    per_column = range_over(jnp.asarray(values), (0, 1), lambda v: best_range(v, 4.0))
-    for column in range(4):
-        assert per_column[0, 0, column] == best_range(jnp.asarray(values[:, :, column].ravel()), 4.0)
+def test_what_does_not_count_leaves_the_percentile_as_without_it():
+    counted = np.random.default_rng(2).random(VALUES.size) < 0.4
+    padded = np.where(counted, VALUES, 0).astype(np.float32)
+    for percent in (0.0, 37.0, 99.9, 100.0):
+        found = percentile_range(padded, percent, weights=counted.astype(np.float32))
+        assert found == pytest.approx(np.percentile(np.abs(VALUES[counted]), percent), rel=1e-5)
+    assert percentile_range(padded, 50.0, fallback=0.25) == 0.25  # the middle of all values is zero
+    assert percentile_range(VALUES, 50.0, weights=jnp.zeros(VALUES.size), fallback=0.5) == 0.5
 
 
 def test_a_range_learns_at_the_pace_of_its_step():

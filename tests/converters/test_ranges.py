@@ -10,7 +10,7 @@ from imcjax import Hardware, Settings, UserError, devices, pipeline
 from imcjax.converters import Adc, Dac, best_range
 from imcjax.converters.calibration import CANDIDATES
 from imcjax.mapping import Differential
-from imcjax.ranges import find_ranges
+from imcjax.ranges import RULES, find_ranges
 from imcjax.settings import complete
 
 
@@ -150,6 +150,17 @@ def test_ranges_by_compute_snr_are_near_those_of_least_error():
     hardware = Hardware(rows=32, cols=8, encoding=Differential(weight_bits=3), dac=Dac(input_bits=4, bits=4), adc=Adc(bits=5))
     by_error, by_snr = (imcjax.calibrated_settings(w, x, hardware, rule=rule).adc_range for rule in ("mse", "csnr"))
     np.testing.assert_allclose(by_snr, by_error, rtol=0.3)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_phases_and_slices_that_are_not_in_use_do_not_count(rule):
+    hardware = Hardware(rows=8, cols=8, encoding=Differential(weight_bits=5), dac=Dac(input_bits=4, bits=1), adc=Adc(bits=4))
+    used = Settings(weight_bits=3, input_bits=2)  # one slice of two, one phase of three
+    found = [
+        find_ranges(jnp.asarray(W), jnp.asarray(X), hardware, settings, rule=rule, per="tensor")["adc_range"]
+        for settings in (used, used.replace(slices=1, phases=1))
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
 
 def test_an_unknown_rule_is_refused():

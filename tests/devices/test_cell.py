@@ -155,3 +155,10 @@ def test_a_chip_is_the_same_chip_at_every_read():
     assert 1 < float(devices.mean_pulses(chip.state)) < 3
     mapped = chip.replace(state=devices.with_faults(chip.state, np.ones((8, 8)), np.zeros((8, 8))))
     np.testing.assert_allclose(imcjax.read(mapped, np.ones(16, np.float32), hard), 0, atol=1e-6)
+
+
+def test_a_cell_of_cells_is_refused():
+    twice = Cell(base=ALL, drift=effects.Drift(nu=0.1))
+    for use in (lambda: hardware.check(Hardware(device=twice)), lambda: twice.program(TARGET, KEY)):
+        with pytest.raises(UserError, match=r"device.base is a cell with effects itself; give all effects to one cell"):
+            use()

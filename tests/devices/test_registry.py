@@ -59,6 +59,23 @@ def test_targets_outside_the_range_are_refused_where_they_are_known(name):
     assert jax.jit(lambda g: device.read(device.program(g, None)))(jnp.array([high * 2])).shape == (1,)
 
 
+@pytest.mark.parametrize(
+    "device, message",
+    [
+        (devices.ReramWan2022(g_max=41e-6), r"device.g_max is 4.1e-05 S; give finite numbers in \[1e-09, 4e-05\] S"),
+        (devices.PcmNandakumar(g_max=25.1e-6), r"device.g_max is 2.51e-05 S; give .*2.5"),
+        (devices.RramMilo(g_min=49e-6), r"device.g_min is 4.9e-05 S; give finite numbers in \[4.99999e-05, "),
+        (devices.PcmHermes1(g_max=10.4e-6), r"device.g_max is 1.04e-05 S; give"),
+    ],
+)
+def test_ranges_outside_the_measured_one_are_refused_without_hardware_too(device, message):
+    target = jnp.asarray([device.g_max])
+    with pytest.raises(UserError, match=message):
+        device.program(target, None)
+    edge = {"ReramWan2022": 40e-6, "PcmNandakumar": 25e-6, "RramMilo": 225e-6, "PcmHermes1": 10.35e-6}[type(device).__name__]
+    type(device)(g_max=edge * (1 + 5e-7)).program(target.at[0].set(edge), None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", devices.presets())
 def test_the_precision_is_that_of_the_targets(name):

@@ -98,6 +98,7 @@ def test_units_and_order_are_free_and_time_may_be_absent(tmp_path):
     [
         ("", "is empty; give a header such as target_uS"),
         ("target_uS,mean_uS,sigma_uS\n", "is empty"),
+        ("target_uS,mean_uS,sigma_uS\n1,1,0\n2,3,0\n3,2,0\n", r"mean falls from target 2e-06 S to 3e-06 S as programmed"),
         ("target,mean_uS,sigma_uS\n1,1,1\n", r"column 'target', which names no unit .* call it one of target_S, .*target_uS"),
         ("target_V,mean_uS,sigma_uS\n1,1,1\n", r"column 'target_V', which names no unit"),
         (GOOD.replace("time_s", "time_S"), r"column 'time_S', .* call it one of time_s, time_min, time_h, time_d"),

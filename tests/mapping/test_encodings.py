@@ -9,7 +9,7 @@ import pytest
 
 import imcjax
 from imcjax import Hardware, Settings, conversion, layout
-from imcjax.converters import Adc, Dac, Uniform
+from imcjax.converters import Adc, Dac, Flaws, Uniform
 from imcjax.crossbar import Wires
 from imcjax.devices import Generic
 from imcjax.mapping import Complementary, Differential, MultiDevice, Offset, TwosComplement
@@ -155,11 +155,27 @@ def test_significance_fills_pairs_as_in_the_reference(reference_dir):
 
 
 @pytest.mark.parametrize("order", ["fill", "residual"])
-def test_several_pairs_hold_continuous_weights_exactly_without_errors(order):
+@pytest.mark.parametrize("significance", [None, np.array([1.0, 2.0, 5.0])], ids=["powers", "given"])
+def test_several_pairs_hold_continuous_weights_exactly_without_errors(order, significance):
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(4, 20)), rng.normal(size=(20, 7))
-    on = Hardware(encoding=MultiDevice(pairs=3, ratio=4.0, order=order), device=Generic(g_min=1e-6), rows=16, cols=4)
+    encoding = MultiDevice(pairs=3, ratio=4.0, significance=significance, order=order)
+    on = Hardware(encoding=encoding, device=Generic(g_min=1e-6), rows=16, cols=4)
     np.testing.assert_allclose(product(x, w, on, None), x @ w, rtol=1e-4, atol=1e-4)
+
+
+def test_pairs_of_given_significance_by_hand():
+    given = {"pairs": 3, "significance": np.array([1.0, 2.0, 5.0])}
+    filled = MultiDevice(**given).split(jnp.asarray([[0.5, -0.125]]), None, 3)  # 4 and -1 of the 8 that all pairs hold
+    np.testing.assert_allclose(filled.values[:, 0], [[1, -1], [1, 0], [0.2, 0]], atol=1e-6)
+    np.testing.assert_allclose(filled.place, np.array([1, 2, 5]) / 8)
+    residual = MultiDevice(**given, order="residual")
+    np.testing.assert_allclose(residual.split(jnp.ones((1, 1)), None, 3).place, [1, 0.4, 0.2])
+    missing = [float(residual.missing(jnp.asarray(0.3), jnp.asarray(0.4), s)) for s in (0, 1)]
+    np.testing.assert_allclose(missing, [0.1 * 5 / 2, 0.1 * 2], rtol=1e-5)
+    for wrong, message in (([1.0, 2.0], "one number for each of 3 pairs"), ([1.0, 5.0, 2.0], "does not rise")):
+        with pytest.raises(imcjax.UserError, match=message):
+            imcjax.hardware.check(Hardware(encoding=MultiDevice(pairs=3, significance=np.array(wrong))))
 
 
 @pytest.mark.slow
@@ -246,3 +262,21 @@ def test_an_unsigned_adc_converts_columns_that_are_never_negative_and_no_others(
     assert np.abs(product(x, w, on, settings) - x @ w).max() < 0.01 * np.abs(x @ w).max()
     with pytest.raises(imcjax.UserError, match="polarity is 'unsigned'"):
         product(x, w, on, settings.replace(input_signed=True, input_range=7.0))
+
+
+@pytest.mark.parametrize(
+    "noisy",
+    [{"adc": Adc(bits=12, flaws=Flaws(noise_sigma=0.02))}, {"adc": Adc(), "readout": Charge(g_ref=3 * 2.0**-17, c_unit=1e-18)}],
+    ids=["converter", "readout"],
+)
+def test_the_reference_column_of_an_array_is_converted_once_for_all_its_outputs(noisy):
+    """Outputs of one array share the noise of that conversion, half of what they have; those of two arrays share nothing."""
+    encoding = Offset(weight_bits=3, cell_bits=3, reference="zero_column")
+    on = Hardware(encoding=encoding, device=Generic(g_min=0.0, g_max=7 * 2.0**-17), rows=8, cols=4, **noisy)
+    if "readout" in noisy:
+        on = on.replace(readout=noisy["readout"].replace(g_ref=on.device.g_max))
+    x, w = jnp.ones((4000, 8)), jnp.zeros((8, 6))  # two arrays of three outputs, all as their reference
+    settings = Settings(weight_range=3.0, input_range=1.0, input_signed=False)
+    found = jax.jit(lambda key: imcjax.mvm(x, w, on, settings, key=key))(jax.random.key(0))
+    expected = np.kron(np.eye(2), np.full((3, 3), 0.5)) + 0.5 * np.eye(6)
+    np.testing.assert_allclose(np.corrcoef(np.asarray(found), rowvar=False), expected, atol=0.06)
