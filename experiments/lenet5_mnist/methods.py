@@ -90,7 +90,7 @@ def by_direction(direction: str, steps: int) -> Search:
     low, high = jnp.asarray(widths.LOW, jnp.float32), jnp.asarray(widths.HIGH, jnp.float32)
     rate = 2 * (WIDEST - 1) / steps
     rule = constraints.DIRECTIONS[direction]
-    constraint = constraints.constraint_guided(widths.cost, low, high, rate=rate, direction=rule)
+    constraint: Any = constraints.constraint_guided(widths.cost, low, high, rate=rate, direction=rule)
 
     def start(trained: Trained, table: np.ndarray) -> Searched:
         del table

@@ -64,7 +64,7 @@ def nothing_pruned() -> Keep:
 def rows_kept(keep: Keep) -> list[jax.Array | float]:
     """For each layer, which of its (n_in,) inputs are of channels that are kept."""
     # A kernel's rows run over its places and within them over channels, as the flattened image of the hidden layer does.
-    return [1.0, *(jnp.tile(k, work.n_in // len(k)) for k, work in zip(keep, WORKS[1:], strict=True))]
+    return [1.0, *(jnp.tile(k, work.n_in // before.n_out) for k, work, before in zip(keep, WORKS[1:], WORKS, strict=False))]
 
 
 def forward(

@@ -20,7 +20,7 @@ from imcjax.quantize import straight_through
 from imcjax.training import correct, cross_entropy
 
 
-ADAM = optax.scale_by_adam()
+ADAM: Any = optax.scale_by_adam()
 
 
 class Trained(NamedTuple):

@@ -115,6 +115,7 @@ def search_chunk(
         loss, (grads, bit_grads) = gradient((state.params, state.bits), ranges, x, y, own)
         updates, moments = optimizer.update(grads, state.moments, state.params)
         arguments = {"params": state.params, "ranges": ranges, "key": own}
+        bound: Any
         pushed, bound = constraint.update(bit_grads, state.bound, state.bits, budget=jnp.exp(log_target), cost_args=arguments)
         moves, bit_moments = bit_optimizer.update(pushed, state.bit_moments, state.bits)
         bits = jnp.clip(state.bits + moves, low, high)

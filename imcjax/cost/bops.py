@@ -60,13 +60,15 @@ def pairs(work: Work, weight_bits: jax.Array | float, input_bits: jax.Array | fl
     return weights, inputs[..., None] if inputs.ndim else inputs
 
 
-def bops(works: Sequence[Work], weight_bits: Sequence[jax.Array], input_bits: Sequence[jax.Array]) -> jax.Array:
+def bops(works: Sequence[Work], weight_bits: Sequence[jax.Array | float], input_bits: Sequence[jax.Array | float]) -> jax.Array:
     """BOPs of layers, whose widths are given in their order; see `layer_bops`."""
     layers = zip(works, weight_bits, input_bits, strict=True)
     return sum((layer_bops(*layer) for layer in layers), start=jnp.zeros(()))
 
 
-def relative_bops(works: Sequence[Work], weight_bits: Sequence[jax.Array], input_bits: Sequence[jax.Array]) -> jax.Array:
+def relative_bops(
+    works: Sequence[Work], weight_bits: Sequence[jax.Array | float], input_bits: Sequence[jax.Array | float]
+) -> jax.Array:
     """BOPs as a part of those of the same layers in float32."""
     whole = FLOAT_BITS**2 * sum(multiplications(work) for work in works)
     return bops(works, weight_bits, input_bits) / whole

@@ -96,7 +96,9 @@ def layer_complexity(work: Work, weight_bits: jax.Array | float, input_bits: jax
     return multiplications(work) * jnp.mean(each)
 
 
-def complexity(works: Sequence[Work], weight_bits: Sequence[jax.Array], input_bits: Sequence[jax.Array]) -> jax.Array:
+def complexity(
+    works: Sequence[Work], weight_bits: Sequence[jax.Array | float], input_bits: Sequence[jax.Array | float]
+) -> jax.Array:
     """BOPS of layers, whose widths are given in their order."""
     layers = zip(works, weight_bits, input_bits, strict=True)
     return sum((layer_complexity(*layer) for layer in layers), start=jnp.zeros(()))

@@ -15,7 +15,7 @@ from imcjax.cost.work import Work
 BITS_PER_KB = 8 * 1024
 
 
-def weight_kb(works: Sequence[Work], weight_bits: Sequence[jax.Array]) -> jax.Array:
+def weight_kb(works: Sequence[Work], weight_bits: Sequence[jax.Array | float]) -> jax.Array:
     """KB of all weights; widths as in `imcjax.cost.bops.layer_bops`."""
     total = jnp.zeros(())
     for work, bits in zip(works, weight_bits, strict=True):
@@ -23,7 +23,7 @@ def weight_kb(works: Sequence[Work], weight_bits: Sequence[jax.Array]) -> jax.Ar
     return total / BITS_PER_KB
 
 
-def activation_kb(counts: Sequence[int], input_bits: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+def activation_kb(counts: Sequence[int], input_bits: Sequence[jax.Array | float]) -> tuple[jax.Array, jax.Array]:
     """KB of all layers' inputs together, and of the largest of them.
 
     DQ (Uhlich et al., ICLR 2020) bounds either: all at once where layers run in a pipeline, the largest where they take turns.

@@ -39,7 +39,9 @@ def hessian_trace(loss: Callable[[Any], jax.Array], params: Any, key: jax.Array,
     return jax.tree.unflatten(structure, [jnp.mean(d) for d in drawn])
 
 
-def perturbation(values: jax.Array, ranges: jax.Array, menu: Sequence[float], *, signed: bool) -> jax.Array:
+def perturbation(
+    values: jax.Array, ranges: Sequence[jax.Array] | jax.Array, menu: Sequence[float], *, signed: bool
+) -> jax.Array:
     """(widths,) squared error of a tensor at each width of the menu.
 
     Args:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imcjax.codesign.constraints.base import Cost, Widths, whole
+from imcjax.codesign.constraints.base import Cost, Widths, transformation, whole
 
 
 class Multiplier(NamedTuple):
@@ -77,4 +77,4 @@ def augmented_lagrangian(
             value, kept = jnp.where(done, 0.0, value), jnp.where(done, 0, kept)
         return updates, Multiplier(value, count, kept)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)

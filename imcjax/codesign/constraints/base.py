@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 
 Widths = Any
@@ -39,3 +40,8 @@ def within(cost: jax.Array, budget: jax.Array | float) -> jax.Array:
 def select(condition: jax.Array, here: Any, there: Any) -> Any:
     """`here` where the one condition holds, else `there`, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), here, there)
+
+
+def transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
+    """The pair as Optax has it, whose types leave no room for extra arguments by name."""
+    return optax.GradientTransformationExtraArgs(init, update)

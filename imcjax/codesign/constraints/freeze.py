@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from imcjax.codesign.constraints.base import transformation
+
 
 class Oscillation(NamedTuple):
     """State, arrays in the structure of the parameters.
@@ -72,7 +74,7 @@ def freeze_oscillating(*, threshold: float = 0.1, momentum: float = 0.01) -> opt
         )
         return moved, state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)
 
 
 class Settling(NamedTuple):
@@ -99,7 +101,7 @@ def lock_settled(*, margin: float = 0.1, patience: int = 200) -> optax.GradientT
         locked = jax.tree.map(lambda s, locked: locked | (s >= patience), steps, state.locked)
         return moved, Settling(steps, locked)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)
 
 
 def hysteresis(bits: Any, held: Any, margin: float = 0.6) -> Any:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imcjax.codesign.constraints.base import Cost, Widths, select, whole, within
+from imcjax.codesign.constraints.base import Cost, Widths, select, transformation, whole, within
 
 
 Direction = Callable[[jax.Array, jax.Array], jax.Array]
@@ -104,7 +104,7 @@ def constraint_guided(
         moved = jax.tree.map(move, params, down, up, low, high)
         return moved, Guided(select(satisfied, params, state.kept), state.found | satisfied)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)
 
 
 def _scaled(directions: Widths) -> Widths:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imcjax.codesign.constraints.base import Widths
+from imcjax.codesign.constraints.base import Widths, transformation
 
 
 def homotopy(progress: float, log_start: float, log_end: float, reach: float = 0.6) -> float:
@@ -42,4 +42,4 @@ def with_homotopy(
         updates, inner = constraint.update(updates, state.inner, params, budget=now, **extra)
         return updates, Descent(state.count + 1, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)

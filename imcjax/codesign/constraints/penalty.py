@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imcjax.codesign.constraints.base import Cost
+from imcjax.codesign.constraints.base import Cost, transformation
 
 
 def fixed_penalty(cost: Cost, *, weight: float) -> optax.GradientTransformationExtraArgs:
@@ -40,4 +40,4 @@ def _adding(price: Any, cost: Cost) -> optax.GradientTransformationExtraArgs:
         slope = jax.grad(lambda bits: price(cost(bits, **(cost_args or {})) / budget))(params)
         return jax.tree.map(jnp.add, updates, slope), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)

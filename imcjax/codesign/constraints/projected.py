@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imcjax.codesign.constraints.base import Cost, Widths, within
+from imcjax.codesign.constraints.base import Cost, Widths, transformation, within
 
 
 def keep_in_box(low: Widths, high: Widths) -> optax.GradientTransformationExtraArgs:
@@ -19,7 +19,7 @@ def keep_in_box(low: Widths, high: Widths) -> optax.GradientTransformationExtraA
         moved = jax.tree.map(lambda u, b, lo, hi: jnp.clip(b + u, lo, hi) - b, updates, params, low, high)
         return moved, state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)
 
 
 def keep_in_budget(cost: Cost, low: Widths, high: Widths, *, halvings: int = 24) -> optax.GradientTransformationExtraArgs:
@@ -56,4 +56,4 @@ def keep_in_budget(cost: Cost, low: Widths, high: Widths, *, halvings: int = 24)
         amount = jnp.where(fits(nothing), nothing, amount)
         return jax.tree.map(jnp.subtract, lowered(amount), params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return transformation(init, update)
