@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from imcjax.codesign.bitwidths import by_gate, gate_shape, spread_gates
 from imcjax.codesign.constraints import (
     DIRECTIONS,
     absolute_gap,
@@ -20,6 +21,7 @@ from imcjax.codesign.constraints import (
     lock_settled,
     squared_hinge,
 )
+from imcjax.cost import Work, bops
 
 
 PRICES = np.array([3.0, 1.0, 2.0])
@@ -226,3 +228,41 @@ def test_settled_widths_are_locked_and_others_are_not():
 def test_hysteresis_holds_a_width_until_it_is_well_beyond_the_border():
     held = jnp.full(4, 3.0)
     np.testing.assert_array_equal(hysteresis(jnp.array([3.5, 3.59, 3.61, 1.2]), held), [3, 3, 4, 1])
+
+
+@pytest.mark.parametrize("gates", ["layer", "group", "weight"])
+def test_gates_of_tensors_groups_and_weights_meet_a_bound_on_bops(gates):
+    """Two layers; what a gate decides about is pooled from gradients of the weights' own shape."""
+    works, shapes = (Work("a", 6, 8, positions=3), Work("b", 8, 5)), ((6, 8), (8, 5))
+    found = tuple(gate_shape(shape, gates, 4) for shape in shapes)
+
+    def bops_of(bits):
+        spread = [spread_gates(b, shape) for b, shape in zip(bits, shapes)]
+        return 100 * bops.relative_bops(works, spread, [8.0, 2.0])
+
+    low, high = (tuple(jnp.full(shape, b, jnp.float32) for shape in found) for b in (1.0, 8.0))
+    guided = constraint_guided(bops_of, low, high, rate=0.5)
+
+    @jax.jit
+    def step(bits, state, weights):
+        pooled = tuple(by_gate(w, shape) for w, shape in zip(weights, found))
+        moves, state = guided.update(bits, state, bits, budget=1.5, gradient=pooled, value=pooled)
+        return jax.tree.map(jnp.add, bits, moves), state
+
+    rng, bits = np.random.default_rng(0), high
+    state = guided.init(bits)
+    for _ in range(140):  # 7 bits at a tenth of 0.5 each
+        bits, state = step(bits, state, tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes))
+    assert bool(state.found)
+    kept = [np.round(b) for b in state.kept]
+    assert [k.shape for k in kept] == list(found)
+    by_hand = 0.0
+    for work, bits, shape, inputs in zip(works, kept, shapes, (8, 2)):
+        size = -(-shape[1] // found[works.index(work)][0]) if gates == "group" else 1  # 4 and 4 columns, 3 and 2
+        for i, j in np.ndindex(shape):
+            own = bits if gates == "layer" else bits[j // size] if gates == "group" else bits[i, j]
+            by_hand += work.positions * float(own) * inputs
+    assert 100 * by_hand / (1024 * (3 * 48 + 40)) == pytest.approx(
+        float(bops_of(tuple(jnp.asarray(k) for k in kept))), rel=1e-5
+    )
+    assert 100 * by_hand / (1024 * (3 * 48 + 40)) <= 1.5 * (1 + 1e-6)
