@@ -285,3 +285,25 @@ def test_a_change_of_widths_compiles_nothing_anew():
 
 def test_draws_depend_on_the_key():
     assert not np.allclose(quantized("noise", 3.0, KEY), quantized("noise", 3.0, fold_name(KEY, "other")))
+
+
+@pytest.mark.parametrize(
+    "method, bits, says",
+    [
+        (Noise(), -1.0, r"bits is -1; give finite numbers in \[0, 32\]"),
+        (NoiseThenSampled(), np.array([3.0, np.nan]), r"bits is nan"),
+        (StepRange(signed=True), 1.0, r"bits is 1; give finite numbers in \[2, 32\]"),
+        (StepRange(signed=False), 33.0, r"bits is 33; give finite numbers in \[1, 32\]"),
+        (BayesianBits(widest=8), 3.0, r"bits is 3, which gates cannot make; give one of 2, 4, 8"),
+        (BayesianBits(widest=8), 0.0, r"bits is 0"),
+        (BayesianBits(widest=4, pruning=True), 8.0, r"bits is 8.*one of 0, 2, 4"),
+    ],
+)
+def test_widths_that_a_method_cannot_have_are_refused(method, bits, says):
+    with pytest.raises(UserError, match=says):
+        method.start(bits, RANGE)
+
+
+def test_a_range_that_is_not_positive_is_refused():
+    with pytest.raises(UserError, match="value_range is 0"):
+        StepRange().start(3.0, 0.0)

@@ -12,9 +12,12 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from imcjax.errors import check_number
 from imcjax.quantize import clip_through, quantize, straight_through
 
 
+WIDEST = 32.0
+"""Beyond which there is nothing left to quantize in a float32 number."""
 Variables = Any
 """A pytree of float leaves."""
 
@@ -61,8 +64,13 @@ class RealWidths:
     """For methods whose variables are the real widths themselves."""
 
     def start(self, bits: jax.Array, value_range: jax.Array) -> Variables:
-        """The widths."""
+        """The widths.
+
+        Raises:
+          UserError: widths below 0 or above 32.
+        """
         del value_range
+        check_number("bits", bits, 0, WIDEST)
         return jnp.asarray(bits, dtype=float)
 
     def widths(self, variables: Variables) -> jax.Array:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from imcjax.codesign.bitwidths.base import Variables, clipped
+from imcjax.errors import UserError, concrete
 from imcjax.keys import fold_index
 from imcjax.quantize import round_through, straight_through
 
@@ -69,8 +71,17 @@ class BayesianBits:
         return tuple(b for b in LADDER[1:] if b <= self.widest)
 
     def start(self, bits: jax.Array, value_range: jax.Array) -> Variables:
-        """Gates open up to `bits`, one of the widths that exist."""
+        """Gates open up to `bits`.
+
+        Raises:
+          UserError: widths that the gates cannot make.
+        """
         del value_range
+        known = (0,) * self.pruning + tuple(b for b in LADDER if b <= self.widest)
+        given = concrete(bits)
+        if given is not None and not np.isin(given, known).all():
+            wrong = given[~np.isin(given, known)].ravel()[0]
+            raise UserError(f"bits is {wrong:g}, which gates cannot make; give one of {', '.join(map(str, known))}.")
         bits = jnp.asarray(bits, dtype=float)
         gates = jnp.stack([_open(bits >= width) for width in self.ladder])
         prune = {"prune": _open(bits >= 2)} if self.pruning else {}

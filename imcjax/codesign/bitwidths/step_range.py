@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from imcjax.codesign.bitwidths.base import Variables
+from imcjax.codesign.bitwidths.base import WIDEST, Variables
+from imcjax.errors import check_number
 from imcjax.quantize import ceil_through, clip_through, largest_code, round_through
 
 
@@ -27,7 +29,13 @@ class StepRange:
     snap: bool = True
 
     def start(self, bits: jax.Array, value_range: jax.Array) -> Variables:
-        """A step that gives `bits` with `value_range`, before it is snapped."""
+        """A step that gives `bits` with `value_range`, before it is snapped.
+
+        Raises:
+          UserError: widths that leave no code but 0 (1 bit with a sign), or above 32; a range that is not positive.
+        """
+        check_number("bits", bits, 2 if self.signed else 1, WIDEST)
+        check_number("value_range", value_range, np.finfo(np.float32).tiny)
         bits, limit = jnp.asarray(bits, dtype=float), jnp.asarray(value_range, dtype=float)
         step = limit / largest_code(bits, signed=self.signed)
         if self.snap:  # up, and so the range with it: the width stays
