@@ -1,6 +1,9 @@
 """Constraints, bit-width search, legal projection: a network and a chip fitted to each other."""
 
-from imcjax.codesign.menu import BudgetError as BudgetError
+from imcjax.codesign import bitwidths as bitwidths
+from imcjax.codesign import constraints as constraints
+from imcjax.codesign.legal import BudgetError as BudgetError
+from imcjax.codesign.legal import require_legal as require_legal
 from imcjax.codesign.plan import Plan as Plan
 from imcjax.codesign.plan import plan_for as plan_for
 from imcjax.codesign.problem import Task as Task

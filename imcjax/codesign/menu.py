@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from imcjax.codesign.legal import BudgetError as BudgetError
+from imcjax.codesign.legal import neighbours as neighbours
+from imcjax.codesign.legal import require_whole
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
-
-
-class BudgetError(UserError):
-    """The energy budget is too small for any legal design."""
 
 
 def bounds(signed: Sequence[bool], hardware: Hardware) -> tuple[np.ndarray, np.ndarray]:
@@ -33,25 +32,7 @@ def require_legal(bits: np.ndarray, signed: Sequence[bool], hardware: Hardware) 
       UserError: naming the layer number and the width.
     """
     low, high = bounds(signed, hardware)
-    wrong = (bits != np.round(bits)) | (bits < low) | (bits > high)
-    if wrong.any():
-        layer, kind = np.argwhere(wrong)[0]
-        name = ("weight", "input", "ADC")[kind]
-        raise UserError(
-            f"Layer {layer} has {bits[layer, kind]:g} {name} bits; give a whole number from {low[layer, kind]:g} to "
-            f"{high[layer, kind]:g}."
-        )
-
-
-def neighbours(bits: np.ndarray, low: np.ndarray, high: np.ndarray, step: int) -> list[np.ndarray]:
-    """All designs that differ from `bits` by `step` bits in one place and are in the menu."""
-    found = []
-    for place in np.ndindex(bits.shape):
-        moved = bits.copy()
-        moved[place] += step
-        if low[place] <= moved[place] <= high[place]:
-            found.append(moved)
-    return found
+    require_whole(bits, low, high, lambda place: f"Layer {place[0]}", lambda place: ("weight ", "input ", "ADC ")[place[1]])
 
 
 def uniform_triples(signed: Sequence[bool], hardware: Hardware) -> np.ndarray:

@@ -11,7 +11,7 @@ from flax import nnx
 
 from imcjax.codesign import menu
 from imcjax.codesign.chips import chip_judge
-from imcjax.codesign.constraint import homotopy, raise_multiplier
+from imcjax.codesign.constraints import Multiplier, homotopy, raise_multiplier
 from imcjax.codesign.menu import BudgetError
 from imcjax.codesign.problem import MARGIN, Design, FloatProblem, Problem
 from imcjax.codesign.projection import project
@@ -55,7 +55,7 @@ def search(problem: Problem, stages: Stages) -> SearchState:
 
     def start() -> SearchState:
         bits = jnp.asarray(problem.high)
-        return SearchState(problem.params, optimizer.init(problem.params), bits, bit_optimizer.init(bits), jnp.zeros(()))
+        return SearchState(problem.params, optimizer.init(problem.params), bits, bit_optimizer.init(bits), Multiplier.zero())
 
     def advance(state: SearchState, first: int, stop: int) -> tuple[SearchState, list[Row]]:
         ranges = problem.find_ranges(state.params, state.bits)
@@ -64,7 +64,7 @@ def search(problem: Problem, stages: Stages) -> SearchState:
         state, losses = chunk(state, ranges, jnp.asarray(target, jnp.float32), key, jnp.arange(first, stop), x, y)
         joules = float(problem.energy(state.params, np.asarray(state.bits)[None])[0])
         ratio = jnp.asarray(np.log(joules) - target, jnp.float32)
-        state = state._replace(multiplier=raise_multiplier(state.multiplier, ratio, RHO))
+        state = state._replace(bound=state.bound._replace(value=raise_multiplier(state.bound.value, ratio, RHO)))
         row = {"phase": "search", "step": stop, "loss": float(losses.mean()), "energy_j": joules}
         return state, [row | {"target_j": float(np.exp(target)), "bits": problem.named(np.asarray(state.bits))}]
 
@@ -86,18 +86,24 @@ def make_legal(problem: Problem, stages: Stages, stage: str, params: nnx.State, 
 
         def tell(move: dict[str, Any]) -> None:
             row = {"phase": "project", "stage": stage, "step": len(rows) + 1}
-            rows.append(move | row | {"bits": problem.named(move["bits"])})
+            rows.append({"bits": problem.named(move["bits"]), "energy_j": move["cost"], "loss": move["loss"]} | row)
 
-        legal = project(
-            bits,
-            problem.network.signed,
-            problem.hardware,
-            lambda designs: problem.energy(params, designs),
-            lambda designs: problem.losses(params, designs),
-            bound_j,
-            exchanges=problem.task.plan.exchanges,
-            tell=tell,
-        )
+        try:
+            legal = project(
+                bits,
+                problem.low,
+                problem.high,
+                lambda designs: problem.energy(params, designs),
+                lambda designs: problem.losses(params, designs),
+                bound_j,
+                exchanges=problem.task.plan.exchanges,
+                tell=tell,
+            )
+        except BudgetError as error:  # the weights may have come to conduct more since the budget was checked
+            raise BudgetError(
+                f"With the weights as trained, the smallest legal design costs {error.cost:.3g} J per inference, and "
+                f"{bound_j:.3g} J may be spent; give a larger --energy-budget."
+            ) from error
         return legal, rows
 
     legal = stages.run(stage, 1, 1, lambda: np.zeros_like(problem.low), advance)

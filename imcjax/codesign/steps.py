@@ -11,7 +11,7 @@ from flax import nnx
 from jax import lax
 
 from imcjax.codesign.bill import Bill
-from imcjax.codesign.constraint import penalty
+from imcjax.codesign.constraints import Multiplier, augmented_lagrangian
 from imcjax.codesign.network import Network, Ranges
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index
@@ -33,7 +33,7 @@ class SearchState(NamedTuple):
     moments: Any
     bits: jax.Array
     bit_moments: Any
-    multiplier: jax.Array
+    bound: Multiplier
 
 
 class TuneState(NamedTuple):
@@ -92,29 +92,34 @@ def search_chunk(
     frozen = jax.tree.map(jnp.asarray, hardware)
     plateau = jnp.array([hardware.encoding.cell_bits, hardware.dac.bits, 0.0])
 
-    def objective(moved: tuple[Any, jax.Array], fixed: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
+    def objective(moved: tuple[Any, jax.Array], ranges: Ranges, x: jax.Array, y: jax.Array, key: jax.Array) -> jax.Array:
         params, bits = moved
-        multiplier, ranges, log_target = fixed
         floor = jnp.floor(bits)
         sampled = floor + jax.random.bernoulli(fold_index(key, 0), lax.stop_gradient(bits - floor)).astype(bits.dtype)
         widths = straight_through(sampled, bits)
-        loss = cross_entropy(network.apply(params, widths, ranges, frozen, x, key=fold_index(key, 1)), y)
-        still = lax.stop_gradient(params)
+        return cross_entropy(network.apply(params, widths, ranges, frozen, x, key=fold_index(key, 1)), y)
+
+    def energy(bits: jax.Array, params: Any, ranges: Ranges, key: jax.Array) -> jax.Array:
         shifts = plateau * jax.random.uniform(fold_index(key, 2), bits.shape, minval=-0.5, maxval=0.5)
-        here, nearby = (bill.energy(still, b, hard=False, ranges=ranges) for b in (bits, jnp.clip(bits + shifts, low, high)))
-        ratio = straight_through(jnp.log(here), jnp.log(nearby)) - log_target
-        return loss + penalty(ratio, multiplier, rho), loss
+        here, nearby = (bill.energy(params, b, hard=False, ranges=ranges) for b in (bits, jnp.clip(bits + shifts, low, high)))
+        return jnp.exp(straight_through(jnp.log(here), jnp.log(nearby)))
+
+    # The exact energy of whole widths is dear: the multiplier is raised between two chunks.
+    constraint = augmented_lagrangian(energy, rho=rho, every=None)
 
     def step(carry: Any, batch: Any) -> Any:
         state, ranges, log_target, key = carry
         number, x, y = batch
-        fixed = (state.multiplier, ranges, log_target)
-        gradient = jax.grad(objective, has_aux=True)
-        (grads, bit_grads), loss = gradient((state.params, state.bits), fixed, x, y, fold_index(key, number))
+        own = fold_index(key, number)
+        gradient: Any = jax.value_and_grad(objective)
+        loss, (grads, bit_grads) = gradient((state.params, state.bits), ranges, x, y, own)
         updates, moments = optimizer.update(grads, state.moments, state.params)
-        moves, bit_moments = bit_optimizer.update(bit_grads, state.bit_moments, state.bits)
+        arguments = {"params": state.params, "ranges": ranges, "key": own}
+        bound: Any
+        pushed, bound = constraint.update(bit_grads, state.bound, state.bits, budget=jnp.exp(log_target), cost_args=arguments)
+        moves, bit_moments = bit_optimizer.update(pushed, state.bit_moments, state.bits)
         bits = jnp.clip(state.bits + moves, low, high)
-        state = SearchState(optax.apply_updates(state.params, updates), moments, bits, bit_moments, state.multiplier)
+        state = SearchState(optax.apply_updates(state.params, updates), moments, bits, bit_moments, bound)
         return (state, ranges, log_target, key), loss
 
     def run(state: SearchState, ranges: Ranges, log_target: jax.Array, key: jax.Array, numbers: Any, x: Any, y: Any) -> Any:

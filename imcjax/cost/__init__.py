@@ -2,9 +2,12 @@
 
 from imcjax.cost import adc as adc
 from imcjax.cost import array as array
+from imcjax.cost import bops as bops
 from imcjax.cost import buffers as buffers
 from imcjax.cost import digital as digital
 from imcjax.cost import drivers as drivers
+from imcjax.cost import hcm as hcm
+from imcjax.cost import memory as memory
 from imcjax.cost import scaling as scaling
 from imcjax.cost.activity import Activity as Activity
 from imcjax.cost.activity import measure as measure

@@ -7,6 +7,7 @@ import pytest
 
 from imcjax import UserError
 from imcjax.codesign import menu
+from imcjax.codesign.legal import BudgetError, require_feasible, require_legal
 from imcjax.codesign.projection import project
 from imcjax.converters import Adc, Dac
 from imcjax.mapping import Differential
@@ -47,7 +48,7 @@ class Problem:
         return smallest + share * (widest - smallest)
 
     def project(self, bits, budget, **kwargs):
-        return project(bits, SIGNED, MENU, self.energy, self.loss, budget, **kwargs)
+        return project(bits, LOW, HIGH, self.energy, self.loss, budget, **kwargs)
 
 
 def best(problem, budget):
@@ -88,8 +89,10 @@ def test_a_budget_of_the_smallest_or_of_the_widest_design_gives_that_design():
 
 def test_a_budget_below_the_smallest_design_is_said_and_not_stumbled_over():
     problem = Problem(0)
-    with pytest.raises(UserError, match="smallest legal design"):
+    with pytest.raises(BudgetError, match="smallest legal design") as caught:
         problem.project(HIGH, problem.budget(0.0) * 0.99)
+    assert caught.value.cost == pytest.approx(problem.budget(0.0))
+    np.testing.assert_array_equal(caught.value.bits, LOW)
 
 
 def test_steps_in_the_energy_are_crossed():
@@ -104,15 +107,15 @@ def test_steps_in_the_energy_are_crossed():
     def loss(designs):
         return (2.0**-designs).sum((-1, -2))
 
-    bits = project(HIGH, SIGNED, MENU, energy, loss, 2.0)
+    bits = project(HIGH, LOW, HIGH, energy, loss, 2.0)
     np.testing.assert_array_equal(bits, [[3, 3, 4], [3, 3, 4]])
     # and up again: from 2 bits, 3 are free, and the two slices that are left go where they help most
-    uneven = project(LOW, SIGNED, MENU, energy, lambda d: (np.array([[1], [2]]) * 2.0**-d).sum((-1, -2)), 3.0)
+    uneven = project(LOW, LOW, HIGH, energy, lambda d: (np.array([[1], [2]]) * 2.0**-d).sum((-1, -2)), 3.0)
     np.testing.assert_array_equal(uneven, [[3, 3, 4], [4, 3, 4]])
 
 
 def test_equal_losses_everywhere_end_at_once():
-    bits = project(HIGH, SIGNED, MENU, lambda d: d.sum((-1, -2)), lambda d: np.ones(len(d)), 14.0)
+    bits = project(HIGH, LOW, HIGH, lambda d: d.sum((-1, -2)), lambda d: np.ones(len(d)), 14.0)
     menu.require_legal(bits, SIGNED, MENU)
     assert bits.sum() <= 14
 
@@ -124,7 +127,7 @@ def test_an_exchange_mends_what_single_moves_cannot():
 
     def run(exchanges):
         energy, loss = (lambda d: d.sum((-1, -2))), (lambda d: (weights * 2.0**-d).sum((-1, -2)))
-        return project(start, SIGNED, MENU, energy, loss, start.sum(), exchanges=exchanges)
+        return project(start, LOW, HIGH, energy, loss, start.sum(), exchanges=exchanges)
 
     np.testing.assert_array_equal(run(0), start)
     assert run(4)[1, 0] == 4
@@ -136,6 +139,45 @@ def test_every_move_is_told_and_the_last_is_the_result():
     bits = problem.project(HIGH, problem.budget(0.3), tell=rows.append)
     assert rows
     for row in rows:
-        assert row["energy_j"] == pytest.approx(problem.energy(row["bits"][None])[0])
+        assert row["cost"] == pytest.approx(problem.energy(row["bits"][None])[0])
         assert row["loss"] == pytest.approx(problem.loss(row["bits"][None])[0])
     np.testing.assert_array_equal(rows[-1]["bits"], bits)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_widths_in_a_row_are_projected_as_well_as_those_in_a_table(seed):
+    """Six tensors, as of a network without converters, with a cost of products; every design is looked at."""
+    rng = np.random.default_rng(seed)
+    low, high = np.ones(6), np.full(6, 4.0)
+    every = np.array(list(itertools.product(np.arange(1.0, 5.0), repeat=6)))
+    sizes, noise = rng.uniform(1, 5, 3), rng.uniform(0.2, 2, 6)
+
+    def cost(designs):
+        return (sizes * designs[:, :3] * designs[:, 3:]).sum(-1)
+
+    def loss(designs):
+        return (noise * 4.0**-designs).sum(-1)
+
+    for share in (0.05, 0.3):
+        budget = cost(low[None])[0] + share * (cost(high[None])[0] - cost(low[None])[0])
+        bits = project(high, low, high, cost, loss, budget, exchanges=4)
+        require_legal(bits, low, high, lambda b: cost(b[None])[0], budget)
+        least = np.where(cost(every) <= budget, loss(every), np.inf).min()
+        assert loss(bits[None])[0] - least <= 0.03 * (loss(low[None])[0] - loss(high[None])[0])
+
+
+def test_legal_check_refuses_widths_and_costs():
+    low, high = np.array([1.0, 2.0]), np.array([4.0, 4.0])
+    require_legal(np.array([1, 4]), low, high, np.sum, 5.0)
+    for bits, says in (
+        ([1.5, 2], r"Width 0 has 1.5 bits; give a whole number from 1 to 4"),
+        ([1, 1], r"Width 1 has 1 bits; give a whole number from 2 to 4"),
+        ([1, np.nan], r"Width 1 has nan bits"),
+        ([4, 4], r"costs 8, and the budget is 5; project"),
+    ):
+        with pytest.raises(UserError, match=says):
+            require_legal(np.array(bits), low, high, np.sum, 5.0)
+    with pytest.raises(BudgetError, match="smallest legal design costs 3") as caught:
+        require_feasible(low, np.sum, 2.9)
+    np.testing.assert_array_equal(caught.value.bits, low)
+    require_feasible(low, np.sum, 3.0)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from imcjax.codesign.constraints import Multiplier
 from imcjax.codesign.steps import SearchState, TuneState, search_chunk, tune_chunk
 
 from .example import HARDWARE, inputs
@@ -38,7 +39,8 @@ def searched(seen, bits, *, steps, rate=0.0, bit_rate=0.0, multiplier=0.0, log_t
     optimizer, bit_optimizer = optax.sgd(rate), optax.sgd(bit_rate)
     chunk = search_chunk(Spy(seen), Price(), HARDWARE, optimizer, bit_optimizer, LOW, HIGH, 1.0)  # type: ignore[arg-type]
     params, bits = {"w": jnp.zeros(())}, jnp.asarray(bits, jnp.float32)
-    state = SearchState(params, optimizer.init(params), bits, bit_optimizer.init(bits), jnp.float32(multiplier))
+    bound = Multiplier.zero()._replace(value=jnp.float32(multiplier))
+    state = SearchState(params, optimizer.init(params), bits, bit_optimizer.init(bits), bound)
     numbers = jnp.arange(first, first + steps)
     x, y = jnp.zeros((steps, 1, 1)), jnp.zeros((steps, 1), int)
     return chunk(state, {}, jnp.float32(log_target), key, numbers, x, y)

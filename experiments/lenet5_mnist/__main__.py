@@ -1,0 +1,153 @@
+"""Bit-widths of LeNet-5 under bounds on its bit operations: python -m experiments.lenet5_mnist --data-dir DIR."""
+
+import dataclasses
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+from rich.console import Console
+
+from experiments.lenet5_mnist import allocations, report, schedule
+from experiments.lenet5_mnist.methods import SEARCHES
+from experiments.lenet5_mnist.study import Run, Study
+from imcjax import __version__, data, xla
+from imcjax.errors import UserError, check_number, nearest
+from imcjax.files import read_json, writable, write_json
+
+
+USUAL = ("cgmq", "ours", "random", *allocations.UNIFORM)
+EVERY = (*SEARCHES, *allocations.NAMES, *allocations.UNIFORM)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train LeNet-5 at bit-widths found by several methods, all within the same bounds and with the same number of steps.
+
+    Killed and started again with the same --out, it goes on where it was.
+    """
+
+    data_dir: Path | None = None
+    """Folder with the four files of MNIST; default the folder mnist below that of IMCJAX_DATA_DIR."""
+    out: Path | None = None
+    """Folder for checkpoints and results; default runs/lenet5-mnist (with -quick)."""
+    quick: bool = False
+    """Minutes: few images, two seeds, two bounds. It shows that everything runs, and no more."""
+    methods: tuple[str, ...] = ("usual",)
+    """Names of methods; "usual" are those of two cores, "all" is for a GPU."""
+    bounds: tuple[float, ...] = ()
+    """Relative BOPs in percent; default 0.40, 0.90 and 2.00."""
+    all_bounds: bool = False
+    """0.36, 0.52, 0.90, 1.40, 2.00 and 5.00 %."""
+    seeds: int = 0
+    """How many; default 3, with --quick 2."""
+
+
+def main(options: Options, *, progress: bool = True) -> list[dict[str, Any]]:
+    """Everything, and the results of all runs.
+
+    Raises:
+      UserError: wrong options, or a folder that holds a study with other ones.
+    """
+    console = Console()
+    check_number("--seeds", options.seeds, 0, 1000, whole=True)
+    for bound in options.bounds:
+        check_number("--bounds", bound, 1e-6, 100, unit="%")
+    names = methods(options.methods)
+    sizes = schedule.QUICK if options.quick else schedule.FULL
+    bounds = schedule.ALL_BOUNDS if options.all_bounds else options.bounds
+    bounds = bounds or (schedule.BOUNDS[::2] if options.quick else schedule.BOUNDS)
+    seeds = options.seeds or (2 if options.quick else 3)
+    mnist = data.load("mnist", options.data_dir)
+    out = options.out or Path("runs") / ("lenet5-mnist" + ("-quick" if options.quick else ""))
+    writable(out)
+    settings = {"imcjax": __version__, "schedule": dataclasses.asdict(sizes)}
+    if (out / "config.json").exists():
+        if read_json(out / "config.json") != settings:
+            raise UserError(f"{out} holds a study with another schedule or version; give another --out.")
+    else:
+        write_json(out / "config.json", settings)
+    study = Study(mnist, sizes, out, progress=progress)
+    runs = [
+        Run(name, bound, seed)
+        for seed in range(seeds)
+        for name in names
+        for bound in ((None,) if name in allocations.UNIFORM else bounds)
+    ]
+    rows, began = [], time.perf_counter()
+    for i, run in enumerate(runs):
+        row = study.result(run)
+        rows.append(row)
+        said = f"test {row['test']:.2%} at {row['bops_percent']:.4f} %" if row["status"] == "done" else row["status"]
+        console.print(f"{i + 1}/{len(runs)} {run.name}: {said}, {time.perf_counter() - began:.0f} s", highlight=False)
+    report.save(rows, out, head(options, sizes, seeds, rows))
+    console.print(report.summary(rows), highlight=False)
+    return rows
+
+
+def methods(asked: tuple[str, ...]) -> list[str]:
+    """The methods by name, groups resolved.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    found: list[str] = []
+    for name in asked:
+        if name not in (*EVERY, "usual", "all"):
+            raise UserError(f"There is no method {name!r}{nearest(name, (*EVERY, 'usual', 'all'))}.")
+        found += {"usual": USUAL, "all": EVERY}.get(name, (name,))
+    return list(dict.fromkeys(found))
+
+
+def head(options: Options, sizes: schedule.Schedule, seeds: int, rows: list[dict[str, Any]]) -> str:
+    """What was run, and where."""
+    given = ["python -m experiments.lenet5_mnist", "--data-dir DIR"]
+    given += ["--quick"] if options.quick else []
+    given += ["--methods", *map(repr_word, options.methods)] if options.methods != ("usual",) else []
+    given += ["--bounds", *map(str, options.bounds)] if options.bounds else []
+    given += ["--all-bounds"] if options.all_bounds else []
+    given += [f"--seeds {options.seeds}"] if options.seeds else []
+    device = jax.devices()[0]
+    machine = f"{os.cpu_count()} cores, {processor()}, {device.platform} {device.device_kind}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "optax", "numpy"))
+    hours = sum(row.get("seconds", 0.0) for row in rows) / 3600
+    return (
+        "# LeNet-5 on MNIST under bounds on relative BOPs\n\n"
+        f"    {' '.join(given)}\n\n"
+        f"{machine}; Python {platform.python_version()}, {versions}. {seeds} seeds, {sizes.samples} training images, "
+        f"{sizes.float_epochs} float epochs, then {sizes.search_epochs} + {sizes.tune_epochs} quantized ones for every design; "
+        f"{hours:.2f} hours for the designs.\n\n"
+        "Accuracy is the mean over seeds ± their sample standard deviation, on the official test set, of which one image is "
+        "0.01 points; differences below 0.1 points are not claimed. Relative BOPs are percent of float32's with the image "
+        "counted as 8 bits; the other convention counts it as wide as the first layer's output.\n"
+    )
+
+
+def repr_word(name: str) -> str:
+    """A name as it is typed."""
+    return f'"{name}"' if " " in name else name
+
+
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    xla.choose_flags()
+    xla.keep_compiled()
+    try:
+        main(tyro.cli(Options, prog="python -m experiments.lenet5_mnist"))
+    except UserError as error:
+        sys.exit(f"lenet5_mnist: {error}")

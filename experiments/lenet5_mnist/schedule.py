@@ -1,0 +1,49 @@
+"""How long each part of the study is: the one place where it is written down."""
+
+from dataclasses import dataclass
+
+
+BOUNDS = (0.40, 0.90, 2.00)
+ALL_BOUNDS = (0.36, 0.52, 0.90, 1.40, 2.00, 5.00)
+"""Relative BOPs in percent, image counted as 8 bits."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Sizes and step sizes; every design gets search_epochs + tune_epochs of quantized training.
+
+    Attributes:
+      samples: training images used; 55,000 are all.
+      float_epochs: of the float network of each seed, from which all its designs start.
+      search_epochs: epochs in which widths move; designs with fixed widths train at these instead.
+      tune_epochs: epochs with widths fixed, after the search. The best of their ends on validation is kept.
+      batch: images in a step.
+      float_rate, rate, range_rate: Adam step sizes of the float network, of quantized weights, of log ranges; on a cosine to 0.
+      bits_per_search: how far Adam could move a width in the whole search.
+      probe: validation images by which the projection compares designs.
+      evaluate: images in a batch of the evaluation.
+      exchanges: how often the projection tries to exchange one width against another.
+    """
+
+    samples: int = 55_000
+    float_epochs: int = 5
+    search_epochs: int = 2
+    tune_epochs: int = 2
+    batch: int = 256
+    float_rate: float = 1e-3
+    rate: float = 1e-3
+    range_rate: float = 3e-3
+    bits_per_search: float = 20.0
+    probe: int = 1000
+    evaluate: int = 1000
+    exchanges: int = 4
+
+    @property
+    def epoch(self) -> int:
+        """Steps in an epoch."""
+        return max(1, self.samples // self.batch)
+
+
+FULL = Schedule()
+QUICK = Schedule(samples=6400, float_epochs=4, search_epochs=1, tune_epochs=1, batch=64, probe=500, exchanges=1)
+"""A check that everything runs, in minutes and without good results."""
