@@ -30,7 +30,16 @@ class Dsq(Affine):
 
     learned: ClassVar[tuple[str, ...]] = ("low", "high", "alpha")
 
+    def _values(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        hard, soft, step, low = self._both(x)
+        return straight_through(hard * step + low, soft * step + low)
+
     def _codes(self, x: jax.Array, key: jax.Array | None) -> Codes:
+        hard, soft, step, low = self._both(x)
+        return Codes(straight_through(hard, soft), step, low)
+
+    def _both(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """Whole codes, those of phi, the step and the value of code zero."""
         found = self._init(x) if self.low is None else self
         low, high = self._number(found.low, x), self._number(found.high, x)
         top = top_code(whole_bits(self._number(self.bits, x), x.dtype), signed=False)
@@ -39,5 +48,6 @@ class Dsq(Affine):
         tread = jax.lax.stop_gradient(jnp.clip(jnp.floor(units), 0, top - 1))
         alpha = self._number(self.alpha, x)
         phi = jnp.tanh(jnp.log(2 / alpha - 1) * (units - tread - 0.5)) / (1 - alpha)
-        codes = straight_through(tread + (units >= tread + 0.5), tread + (phi + 1) / 2)
-        return Codes(jnp.where(usable, codes, 0), jnp.where(usable, step, 0), low)
+        hard = tread + (units >= tread + 0.5)
+        soft = tread + (phi + 1) / 2
+        return jnp.where(usable, hard, 0), jnp.where(usable, soft, 0), jnp.where(usable, step, 0), low
