@@ -11,12 +11,12 @@ import optax
 from imcjax.errors import UserError
 from imcjax.nn.convert import layers
 from imcjax.nn.fake_quantize import fake_operators
-from imcjax.nn.layer_records import LayerRecord, record_layers
+from imcjax.nn.layer_records import LayerRecord, Recorder
 from imcjax.quantize import Affine, Format, Lsq, Symmetric
 
 
 LOW, HIGH = -0.1, 1.1
-"""gamma and zeta of the rectified sigmoid, eq. 23."""
+"""gamma and zeta of the rectified sigmoid."""
 SHARPNESS = (20.0, 2.0)
 """beta at the start and at the end."""
 WARM = 0.2
@@ -35,7 +35,7 @@ def adaround(
 ) -> dict[str, tuple[float, float]]:
     """Round the weights of every quantized layer so that its outputs change least, in place, in the order of the calls.
 
-    Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020: Adam on V minimises, eq. 25,
+    Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020: Adam on V minimises
 
         |W x - W^ x^|^2 + lambda sum(1 - |2 h(V) - 1|^beta),    W^ = s clip(floor(W / s) + h(V), n, p)
 
@@ -64,13 +64,14 @@ def adaround(
         if not isinstance(hook.weights.get(), Symmetric | Affine | Lsq):
             raise UserError(f"Layer {path!r} has weights in {hook.weights.family.kind!r}; adaround needs a uniform grid.")
     batches = [np.asarray(batch) for batch in batches]
-    exact = record_layers(model, batches, list(hooks), exact=True)
+    exact = Recorder(model, hooks, exact=True)(model, batches)
+    quantized = Recorder(model, hooks, exact=False)
     errors = {}
     for path, record in exact.items():
         layer, hook = layers(model)[path], hooks[path]
         kernel = layer.kernel.get_value()
         kernel = kernel if getattr(layer, "mask", None) is None else kernel * layer.mask
-        seen = record_layers(model, batches, [path], exact=False)[path]
+        seen = quantized(model, batches)[path]
         inputs = jnp.concatenate([hook.quantized(jnp.asarray(x), kernel)[0] for x in seen.inputs])
         outputs = _outputs(record, kernel)
         problem = _Problem.of(record, hook.weights.get(), kernel, inputs, outputs)
@@ -81,7 +82,7 @@ def adaround(
 
 
 def rectified_sigmoid(v: jax.Array) -> jax.Array:
-    """h(V), in [0, 1], eq. 23."""
+    """h(V), in [0, 1]."""
     return jnp.clip(jax.nn.sigmoid(v) * (HIGH - LOW) + LOW, 0, 1)
 
 
@@ -146,7 +147,7 @@ class _Problem(NamedTuple):
 
         def step(state: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
             (v, moments), (place, key) = state, now
-            chosen = jax.random.choice(key, len(self.inputs), (samples,), replace=False)
+            chosen = jax.random.randint(key, (samples,), 0, len(self.inputs))
             slope = jax.grad(loss)(v, self.inputs[chosen], self.outputs[chosen], place / steps)
             change, moments = optimizer.update(slope, moments)
             return (optax.apply_updates(v, change), moments), None

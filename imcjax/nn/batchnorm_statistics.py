@@ -15,7 +15,7 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any]) -> list[str]:
     """Replace the running statistics of all BatchNorm layers by those of these batches, in place.
 
     Quantized weights flip between two codes at the end of training, and a moving average keeps what is gone (Nagel et al.,
-    "Overcoming oscillations in quantization-aware training", ICML 2022, section 4.1). The mean is that of all samples, the
+    "Overcoming oscillations in quantization-aware training", ICML 2022). The mean is that of all samples, the
     variance theirs around it; each layer sees what the ones before make with the statistics of the same batch.
 
     Args:

@@ -12,7 +12,7 @@ from imcjax.keys import fold_name
 from imcjax.nn.convert import hook_name, layers
 from imcjax.nn.format_rules import FormatRule, choose
 from imcjax.nn.formats import FakeConvolution, FakeDotGeneral, FakeQuantized
-from imcjax.nn.layer_records import record_layers
+from imcjax.nn.layer_records import Recorder
 from imcjax.nn.variables import Noise
 from imcjax.quantize import Format, calibrate
 
@@ -40,7 +40,7 @@ def fake_quantize(
     Args:
       model: an nnx module.
       weights, inputs: the formats of the layers that no rule names; None: left as they are.
-      rules: an ordered list; the first match wins. An image input of 8 bits is a rule for the first layer.
+      rules: an ordered list; the first match wins. An image of 8 bits is a rule for the first layer.
       sample: a batch of inputs of the model; needed where an input format has no numbers yet.
       rngs: lets formats draw, from the stream `imc`; without it stochastic rounding rounds to nearest.
 
@@ -67,11 +67,12 @@ def fake_quantize(
         if isinstance(getattr(layer, hook), nnx.Module):
             raise UserError(f"Layer {path!r} has an operator already; quantize the model before it is converted.")
         operator = FakeConvolution if hook == "conv_general_dilated" else FakeDotGeneral
-        setattr(layer, hook, nnx.data(operator(path, own, rule.inputs, noise)))
-    waiting = [path for path, hook in fake_operators(model).items() if hook.inputs is not None and _unset(hook.inputs.get())]
+        setattr(layer, hook, nnx.data(operator(path, own, rule.inputs, noise, learn_inputs=rule.learn_inputs)))
+    held = {path: hook.inputs.get() for path, hook in fake_operators(model).items() if hook.inputs is not None}
+    waiting = [path for path, fmt in held.items() if _unset(fmt)]
     if sample is not None:
         fit_inputs(model, [sample], paths=waiting)
-    elif lacking := [path for path in waiting if chosen[path].inputs.needed]:
+    elif lacking := [path for path in waiting if held[path].needed]:
         raise UserError(
             f"The input format of layer {lacking[0]!r} has no numbers yet; give sample=, a batch of inputs, or the numbers."
         )
@@ -103,8 +104,8 @@ def fit_inputs(
     paths = [path for path, hook in hooks.items() if hook.inputs is not None] if paths is None else list(paths)
     if not paths:
         return
-    for path, record in record_layers(model, batches, paths, exact=True).items():
-        holder, vectors = hooks[path].inputs, record.vectors(VECTORS)
+    for path, record in Recorder(model, paths, exact=True)(model, batches).items():
+        holder, vectors = hooks[path].inputs, jnp.asarray(record.vectors(VECTORS))
         fmt = holder.get()
         if hasattr(fmt, "signed"):
             fmt = fmt.replace(signed=any(bool((x < 0).any()) for x in record.inputs))

@@ -17,11 +17,14 @@ class FormatRule:
     Attributes:
       module_path: regular expression that the whole '/'-joined path must match (`re.fullmatch`).
       weights, inputs: the formats; None: left as they are.
+      learn_inputs: whether the numbers of the input format are trained. Those of an image are given by the camera, and a first
+        layer without them needs no gradient to its inputs, which of a convolution is a large part of a step.
     """
 
     module_path: str
     weights: Format | None = None
     inputs: Format | None = None
+    learn_inputs: bool = True
 
     def matches(self, path: str) -> bool:
         """Whether this rule is about the layer at `path`."""

@@ -18,9 +18,14 @@ class Constant(nnx.Variable):
 
 
 class FormatHolder(nnx.Module):
-    """A `Format` whose bit-width is `Bits`, whose learned numbers are `Range` and whose others are `Constant` variables."""
+    """A `Format` whose bit-width is `Bits`, whose learned numbers are `Range` and whose others are `Constant` variables.
 
-    def __init__(self, fmt: Format):
+    Attributes:
+      learn: whether there are learned numbers; else these are constants too.
+    """
+
+    def __init__(self, fmt: Format, *, learn: bool = True):
+        self.learn = learn
         self.family = type(fmt)
         self.structure: tuple[tuple[str, Any], ...] = ()
         self.numbers = nnx.Dict({})
@@ -34,7 +39,7 @@ class FormatHolder(nnx.Module):
             if field.metadata.get("static") or value is None:
                 fixed[field.name] = value
             else:
-                kind = Bits if field.name == "bits" else Range if field.name in fmt.learned else Constant
+                kind = Bits if field.name == "bits" else Range if self.learn and field.name in fmt.learned else Constant
                 numbers[field.name] = kind(jnp.asarray(value, dtype=float))
         self.family = type(fmt)
         self.structure = tuple(fixed.items())
@@ -54,10 +59,18 @@ class FakeQuantized(nnx.Module):
       noise: the shared `Noise`, or None: formats draw nothing.
     """
 
-    def __init__(self, path: str, weights: Format | None, inputs: Format | None, noise: Noise | None = None):
+    def __init__(
+        self,
+        path: str,
+        weights: Format | None,
+        inputs: Format | None,
+        noise: Noise | None = None,
+        *,
+        learn_inputs: bool = True,
+    ):
         self.path = path
         self.weights: Any = nnx.data(None if weights is None else FormatHolder(weights))
-        self.inputs: Any = nnx.data(None if inputs is None else FormatHolder(inputs))
+        self.inputs: Any = nnx.data(None if inputs is None else FormatHolder(inputs, learn=learn_inputs))
         self.noise = nnx.data(noise)
         self.calls = Calls(jnp.zeros((), jnp.uint32))
 

@@ -17,7 +17,7 @@ class Affine(Format):
     """x^ = s (q - z) with s = (high - low) / (2^b - 1), z = round(-low / s), q = clip(round(x / s) + z, 0, 2^b - 1).
 
     Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018,
-    section 2.1. `codes` gives q - z. Both roundings pass gradients straight through: dx^/ds is round(x / s) - x / s inside and
+    section 2. `codes` gives q - z. Both roundings pass gradients straight through: dx^/ds is round(x / s) - x / s inside and
     q - z at an end, and an end of the range takes what clips there.
 
     Attributes:

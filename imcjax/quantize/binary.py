@@ -22,7 +22,7 @@ def sign(x: Float[Array, "..."]) -> Float[Array, "..."]:
 class Bwn(Format):
     """x^ = alpha sign(x) with alpha = E|x|, for weights; axis=-1 gives each output channel its own.
 
-    Rastegari et al., "XNOR-Net", ECCV 2016, section 3.1, with their gradient g (1 / n + alpha 1[|x| <= 1]), n the number of
+    Rastegari et al., "XNOR-Net", ECCV 2016, with their gradient g (1 / n + alpha 1[|x| <= 1]), n the number of
     weights that share alpha: the derivative of alpha is taken as if no other weight had one.
     """
 
@@ -37,7 +37,7 @@ class Bwn(Format):
 @format_family("sign")
 @record
 class Sign(Format):
-    """x^ = sign(x), for activations, with the gradient 1[|x| <= 1] (Courbariaux et al., arXiv 1602.02830, eq. 4)."""
+    """x^ = sign(x), for activations, with the gradient 1[|x| <= 1] (Courbariaux et al., arXiv 1602.02830)."""
 
     def _codes(self, x: jax.Array, key: jax.Array | None) -> Codes:
         return Codes(straight_through(sign(x), clip_through(x, -1.0, 1.0)), jnp.ones((), x.dtype))
@@ -48,7 +48,7 @@ def window_scale(
 ) -> Float[Array, "batch *positions 1"]:
     """XNOR-Net's K, by which a convolution of signs is multiplied: the mean magnitude of the inputs that each output sees.
 
-    (Rastegari et al., ECCV 2016, section 3.2: |x| averaged over the channels, then over the window; padding counts as zeros.)
+    (Rastegari et al., ECCV 2016: |x| averaged over the channels, then over the window; padding counts as zeros.)
 
     Args:
       x: (batch, *space, channels) real inputs.

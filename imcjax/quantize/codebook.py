@@ -22,8 +22,8 @@ ITERATIONS = 50
 class Codebook(Format):
     """x^ = scale times the nearest level.
 
-    A level takes the gradients of all numbers that it stands for (Han, Mao and Dally, "Deep compression", ICLR 2016, section
-    3); x takes its own between the outermost levels. There are no bits to learn: how many levels there are is structure.
+    A level takes the gradients of all numbers that it stands for (Han, Mao and Dally, "Deep compression", ICLR 2016);
+    x takes its own between the outermost levels. There are no bits to learn: how many levels there are is structure.
 
     Attributes:
       levels: (n,) in any order; `init` finds n of them by k-means, in units of the largest magnitude.
@@ -68,7 +68,7 @@ def nearest_level(x: jax.Array, levels: jax.Array) -> jax.Array:
 def kmeans(x: Float[Array, " n"], count: int) -> Float[Array, " count"]:
     """`count` levels of least mean squared distance to (n,) numbers, ascending, by Lloyd's iteration from equal distances.
 
-    (Equal distances keep levels for the few large numbers: Han et al., ICLR 2016, section 3.2.) A level that no number is
+    (Equal distances keep levels for the few large numbers: Han et al., ICLR 2016.) A level that no number is
     nearest to stays where it is.
     """
 

@@ -16,7 +16,7 @@ from imcjax.quantize.straight_through import clip_through, round_through, straig
 class DorefaWeights(Format):
     """x^ = 2 q(tanh(x) / (2 max|tanh(x)|) + 1/2) - 1 with q(r) = round((2^b - 1) r) / (2^b - 1), in [-1, 1].
 
-    Zhou et al., "DoReFa-Net", arXiv 1606.06160, eq. 9; at one bit E|x| sign(x), eq. 8. Rounding and the sign pass gradients
+    Zhou et al., "DoReFa-Net", arXiv 1606.06160; at one bit E|x| sign(x). Rounding and the sign pass gradients
     straight through; those of tanh and of the largest are exact, that of E|x| is left out. `codes` are the odd numbers up to
     2^b - 1.
 
@@ -42,7 +42,7 @@ class DorefaWeights(Format):
 @format_family("dorefa")
 @record
 class Dorefa(Format):
-    """x^ = q(clip(x, 0, 1)) with q of `DorefaWeights`, for activations (arXiv 1606.06160, eq. 11).
+    """x^ = q(clip(x, 0, 1)) with q of `DorefaWeights`, for activations (arXiv 1606.06160).
 
     Attributes:
       bits: b.

@@ -17,7 +17,7 @@ class Dsq(Affine):
     """x^ = low + D (i + (sgn phi + 1) / 2) with D = (high - low) / (2^b - 1), i = floor((x - low) / D).
 
     phi = s tanh(k (x - m_i)), m_i = low + (i + 1/2) D, s = 1 / (1 - alpha), k = ln(2 / alpha - 1) / D (Gong et al.,
-    "Differentiable soft quantization", ICCV 2019, eq. 3 to 8). The gradients, to alpha and the range too, are those of phi in
+    "Differentiable soft quantization", ICCV 2019). The gradients, to alpha and the range too, are those of phi in
     place of its sign: a small alpha is a steep staircase. Note that beyond the range they go to its ends.
 
     Attributes:

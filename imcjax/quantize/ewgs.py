@@ -16,7 +16,7 @@ from imcjax.quantize.straight_through import clip_through, straight_through
 class Ewgs(Affine):
     """q = round(u (2^b - 1)) / (2^b - 1) with u = clip((x - low) / (high - low), 0, 1); x^ = low + (high - low) q.
 
-    Lee, Kim and Ham, "Network quantization with element-wise gradient scaling", CVPR 2021, eq. 3: a gradient g reaches u as
+    Lee, Kim and Ham, "Network quantization with element-wise gradient scaling", CVPR 2021: a gradient g reaches u as
     g (1 + delta sign(g) (u - q)). Being no linear function of g it has no forward-mode derivative. (The paper's weights are
     2 q - 1 and activations q, each times a trained scale; here the interval is the scale.)
 

@@ -18,12 +18,12 @@ from imcjax.quantize.symmetric import farthest
 class Lsq(Format):
     """x^ = s round(clip(x / s, -QN, QP)) with a trained step s (Esser et al., "Learned step size quantization", ICLR 2020).
 
-    dx^/ds = round(x / s) - x / s inside, -QN or QP outside (eq. 3), times 1 / sqrt(N QP) (section 2.2), N the number of values
-    of x that share the step; dx^/dx = 1 inside, 0 outside (eq. 5).
+    dx^/ds = round(x / s) - x / s inside, -QN or QP outside (eq. 3), times 1 / sqrt(N QP), N the number of values
+    of x that share the step; dx^/dx = 1 inside, 0 outside.
 
     Attributes:
       bits: b; at least 2 if signed.
-      step: s, in units of x; `init` makes it 2 E|x| / sqrt(QP) (section 2.1).
+      step: s, in units of x; `init` makes it 2 E|x| / sqrt(QP).
       signed: QN = 2^(b-1), QP = 2^(b-1) - 1, else QN = 0, QP = 2^b - 1 (static).
       narrow: QN = QP where signed: -2^(b-1) has no code in a pair of cells (static).
     """
@@ -79,8 +79,8 @@ class Lsq(Format):
 class LsqPlus(Lsq):
     """x^ = s round(clip((x - offset) / s, -QN, QP)) + offset, both trained (Bhalgat et al., "LSQ+", CVPR workshops 2020).
 
-    dx^/doffset is 0 inside and 1 outside (eq. 5 there), at LSQ's pace. `init` spans the 3 sigma around the mean of a signed
-    format, s = max|mean +- 3 sigma| / 2^(b-1) with offset 0 (section 3.2), and min(x) to max(x) of an unsigned one;
+    dx^/doffset is 0 inside and 1 outside, at LSQ's pace. `init` spans the 3 sigma around the mean of a signed
+    format, s = max|mean +- 3 sigma| / 2^(b-1) with offset 0, and min(x) to max(x) of an unsigned one;
     `imcjax.quantize.calibrate` then finds the range of least squared error, as their activations start with.
 
     Attributes:

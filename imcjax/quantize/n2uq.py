@@ -22,7 +22,7 @@ class N2uq(Format):
     """x^ = top / n times the number of thresholds below x.
 
     Liu et al., "Nonuniform-to-uniform quantization", CVPR 2022: threshold i is in the middle of the i-th of n intervals, which
-    follow each other from `start` with the trained `widths`. The gradient (their generalized straight-through estimator, eq. 7)
+    follow each other from `start` with the trained `widths`. The gradient (their generalized straight-through estimator)
     is that of the line from one end of the interval to the other: 1 / width codes to x, and to the start and the widths what
     moving them does to that line; none outside.
 

@@ -15,7 +15,7 @@ from imcjax.quantize.straight_through import straight_through
 class Pact(Format):
     """y = clip(x, 0, alpha), x^ = round(y (2^b - 1) / alpha) alpha / (2^b - 1).
 
-    Choi et al., "PACT: parameterized clipping activation for quantized neural networks", arXiv 1805.06085, eq. 1 and 2: the
+    Choi et al., "PACT: parameterized clipping activation for quantized neural networks", arXiv 1805.06085: the
     gradient is that of y alone, 1 to alpha where x >= alpha and 1 to x between. Their L2 penalty on alpha belongs to the loss.
 
     Attributes:

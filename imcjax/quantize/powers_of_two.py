@@ -23,7 +23,7 @@ class _Scaled(Format):
     """limit times the nearest level in [-1, 1].
 
     The gradient is 1 inside; that of the limit is the level minus x / limit inside and sign(x) beyond, as Li, Dong and Wang,
-    "Additive powers-of-two quantization", ICLR 2020, eq. 6, have it.
+    "Additive powers-of-two quantization", ICLR 2020, have it.
     """
 
     bits: Any = number(default=4.0, low=1, high=WIDEST)
@@ -68,7 +68,7 @@ class _Scaled(Format):
 @format_family("power_of_two")
 @record
 class PowerOfTwo(_Scaled):
-    """Levels limit {0, 2^-(2^m - 2), ..., 1/2, 1} with m bits of magnitude, the nearest taken (APoT, eq. 3 and 4).
+    """Levels limit {0, 2^-(2^m - 2), ..., 1/2, 1} with m bits of magnitude, the nearest taken (Li, Dong and Wang, ICLR 2020).
 
     Attributes:
       bits: m, and one for the sign where signed.
@@ -91,7 +91,7 @@ class AdditivePowers(_Scaled):
     """Levels limit gamma (p_0 + ... + p_{n-1}), p_i in {0, 2^-i, 2^-(i+n), 2^-(i+2n)}, the nearest taken; gamma makes the
     largest 1.
 
-    Li, Dong and Wang, ICLR 2020, eq. 5, with their base width of 2 bits: n = m / 2 for m bits of magnitude. An odd bit is a
+    Li, Dong and Wang, ICLR 2020, with their base width of 2 bits: n = m / 2 for m bits of magnitude. An odd bit is a
     term of one power between the second and the third of the others, as in their code.
 
     Attributes:

@@ -17,8 +17,8 @@ from imcjax.quantize.straight_through import clip_through, straight_through
 class RSign(Format):
     """x^ = sign(x - shift), with axis=-1 a shift for each channel: free where an ADC's reference can be shifted.
 
-    Liu et al., "ReActNet", ECCV 2020, eq. 1. The gradient is Bi-Real Net's, 2 - 2 |x - shift| within 1, to x and its opposite
-    to the shift (Liu et al., "Bi-Real Net", ECCV 2018, eq. 8).
+    Liu et al., "ReActNet", ECCV 2020. The gradient is Bi-Real Net's, 2 - 2 |x - shift| within 1, to x and its opposite
+    to the shift (Liu et al., "Bi-Real Net", ECCV 2018).
 
     Attributes:
       shift: the threshold, in units of x; `init` makes it 0.
@@ -40,7 +40,7 @@ class RSign(Format):
 
 @record
 class RPRelu:
-    """x - gamma + zeta above gamma, slope (x - gamma) + zeta below (ReActNet, eq. 2).
+    """x - gamma + zeta above gamma, slope (x - gamma) + zeta below (ReActNet).
 
     Attributes:
       gamma, zeta: shifts before and after, in units of x; each broadcasts against it, one a channel.

@@ -15,7 +15,7 @@ from imcjax.quantize.straight_through import straight_through
 class Twn(Format):
     """x^ = alpha in {-1, 0, 1}: zero up to D = 0.7 E|x|, alpha the mean of the magnitudes above it.
 
-    Li, Zhang and Liu, "Ternary weight networks", arXiv 1605.04711, eq. 5 and 6. The gradient passes as through the identity.
+    Li, Zhang and Liu, "Ternary weight networks", arXiv 1605.04711. The gradient passes as through the identity.
 
     Attributes:
       threshold: D / E|x|.
@@ -38,8 +38,8 @@ class Twn(Format):
 class Ttq(Format):
     """x^ = up above D, -down below -D, else 0, with D = threshold max|x| and both levels trained.
 
-    Zhu et al., "Trained ternary quantization", ICLR 2017, eq. 6 to 9: the gradient of `up` is the sum of those above D, that
-    of `down` minus the sum of those below -D (eq. 7 leaves the minus out), and a weight's own is times up, 1 or down.
+    Zhu et al., "Trained ternary quantization", ICLR 2017: the gradient of `up` is the sum of those above D, that
+    of `down` minus the sum of those below -D (the level is -down), and a weight's own is times up, 1 or down.
 
     Attributes:
       up, down: the magnitudes of the levels; `init` makes them the means of what lies above D and below -D.

@@ -26,7 +26,7 @@ def test_the_whole_range_and_percentiles():
     np.testing.assert_allclose([both.low, both.high], np.percentile(TAILED, [2, 98]), rtol=1e-5)
 
 
-@pytest.mark.parametrize("fmt", [Symmetric(3), Lsq(3), MidRise(3), Symmetric(3, axis=-1), Symmetric(3, rows=150)])
+@pytest.mark.parametrize("fmt", [MidRise(3), Lsq(3, axis=-1), Symmetric(3, rows=150)])
 def test_the_least_error_is_found(fmt):
     found = calibrate(fmt, TAILED, "mse")
     chosen = np.asarray((found.quantize(TAILED) - TAILED) ** 2)
@@ -108,11 +108,9 @@ def kl_by_hand(x, codes, bins=2048, stride=16):
 
 def test_kl_divergence_of_histograms():
     x = np.random.default_rng(6).laplace(0, 1, 20_000).astype(np.float32)
-    for bits in (4, 6):
-        assert calibrate(Symmetric(bits), x, "kl").limit == pytest.approx(kl_by_hand(x, 2 ** (bits - 1)), rel=0.02)
-    two = calibrate(Symmetric(4, axis=-1), np.stack([x, 2 * x], -1), "kl").limit
-    np.testing.assert_allclose(two[0, 1], 2 * two[0, 0], rtol=0.02)
-    assert calibrate(Symmetric(4), x, "kl").limit < np.abs(x).max() / 2
+    found = [float(calibrate(Symmetric(bits), x, "kl").limit) for bits in (4, 6)]
+    assert found == pytest.approx([kl_by_hand(x, 8), kl_by_hand(x, 32)], rel=0.02)
+    assert found[0] < found[1]
 
 
 def test_bits_of_a_calibrated_format_never_recompile():

@@ -35,7 +35,8 @@ def symmetric(x, g, limit, bits, signed=True):
     code = np.clip(np.round(x / s), -top if signed else 0, top)
     inside = (x <= limit) & (x >= (-limit if signed else 0))
     of_s = np.where(inside, code - x / s, code)
-    return {"values": s * code, "x": g * inside, "limit": (g * of_s).sum(0, keepdims=np.ndim(limit) > 0) / top}
+    keep = np.ndim(limit) > 0
+    return {"values": s * code, "x": g * inside, "limit": (g * of_s).sum(0 if keep else None, keepdims=keep) / top}
 
 
 def midrise(x, g, limit, bits):

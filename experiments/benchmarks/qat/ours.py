@@ -20,9 +20,16 @@ RATE = 1e-3
 def jobs(x: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[], Any]]:
     """A step of stochastic gradient descent each, on images (batch, 28, 28, 1); every call goes on from the last."""
     plain = build("lenet5", x.shape[1:], 10, seed=0)
-    image = FormatRule("conv1", weights=Lsq(bits=4), inputs=Lsq(bits=8))
-    quantized = fake_quantize(plain, weights=Lsq(bits=4), inputs=Lsq(bits=4), rules=[image], sample=x)
-    return {"float": step(plain, x, labels), "quantized": step(quantized, x, labels)}
+
+    def quantized(learn_inputs: bool) -> Any:
+        image = FormatRule("conv1", weights=Lsq(bits=4), inputs=Lsq(bits=8), learn_inputs=learn_inputs)
+        return fake_quantize(plain, weights=Lsq(bits=4), inputs=Lsq(bits=4), rules=[image], sample=x)
+
+    return {
+        "float": step(plain, x, labels),
+        "quantized": step(quantized(False), x, labels),
+        "quantized, image step learned": step(quantized(True), x, labels),
+    }
 
 
 def step(model: Any, x: np.ndarray, labels: np.ndarray) -> Callable[[], Any]:

@@ -50,11 +50,17 @@ def pytorch(x: np.ndarray, labels: np.ndarray, threads: int) -> dict[str, Callab
             return functional.linear(self.inputs(v), w, self.inner.bias)
 
     def quantized(inner: Any, place: int) -> Any:
-        return Layer(inner, Lsq(0, 15) if place else Lsq(-128, 127))
+        return Layer(inner, Lsq(0, 15) if place else Lsq(0, 255))
+
+    def fixed(inner: Any, place: int) -> Any:
+        made = quantized(inner, place)
+        made.inputs.step.requires_grad_(place > 0)
+        return made
 
     return {
         "float": step(torch, lenet(torch, lambda inner, _: inner), x, labels),
-        "quantized": step(torch, lenet(torch, quantized), x, labels),
+        "quantized": step(torch, lenet(torch, fixed), x, labels),
+        "quantized, image step learned": step(torch, lenet(torch, quantized), x, labels),
     }
 
 
@@ -69,7 +75,7 @@ def lenet(torch: Any, wrap: Callable[[Any, int], Any]) -> Any:
 
 
 def brevitas(x: np.ndarray, labels: np.ndarray, threads: int) -> dict[str, Callable[[], Any]]:
-    """The quantized step alone: 4-bit weights and inputs of layers, 8-bit images, past the collection of statistics.
+    """The quantized step alone: 4-bit weights and inputs, 8-bit images, past the collection of statistics; scales are learned.
 
     Raises:
       ImportError: where torch or brevitas is missing.
@@ -88,7 +94,7 @@ def brevitas(x: np.ndarray, labels: np.ndarray, threads: int) -> dict[str, Calla
     run = step(torch, model, x, labels)
     for _ in range(COLLECT + 10):
         run()
-    return {"quantized": run}
+    return {"quantized, image step learned": run}
 
 
 def step(torch: Any, model: Any, x: np.ndarray, labels: np.ndarray) -> Callable[[], Any]:
