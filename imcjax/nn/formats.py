@@ -9,6 +9,7 @@ from flax import nnx
 from jax import lax
 
 from imcjax.keys import fold_index, fold_name
+from imcjax.nn.convolution import convolve
 from imcjax.nn.variables import Bits, Calls, Noise, Range
 from imcjax.quantize import Format
 
@@ -102,4 +103,4 @@ class FakeConvolution(FakeQuantized):
 
     def __call__(self, x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
         """As `lax.conv_general_dilated`."""
-        return lax.conv_general_dilated(*self.quantized(x, kernel), *args, **kwargs)
+        return convolve(*self.quantized(x, kernel), *args, **kwargs)

@@ -108,6 +108,6 @@ def step(torch: Any, model: Any, x: np.ndarray, labels: np.ndarray) -> Callable[
         loss = torch.nn.functional.cross_entropy(model(images), classes)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return run
