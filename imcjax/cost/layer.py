@@ -93,6 +93,8 @@ def layer_cost(
     hardware: Hardware,
     *,
     hard: bool,
+    converter: adc.AdcCost | None = None,
+    extrapolate: bool = False,
 ) -> Cost:
     """Energy, area and latency of one layer in one inference.
 
@@ -105,11 +107,15 @@ def layer_cost(
       hardware: the technology.
       hard: whole widths, as a chip has: they are rounded, and gradients pass straight through the rounding. False: real widths,
         as a search has; slices and phases count by expectation, everything else is smooth. Both agree at whole widths.
+      converter: another model of the ADC (`imcjax.cost.adc`); None: ZigZag's, at the technology's scales. What it says nothing
+        of, area or time, is the latter's.
+      extrapolate: go on beyond the ranges of the models instead of refusing; `extrapolations` says where.
 
     Raises:
       UserError: hardware without widths for weights, inputs or ADC, shapes that do not fit, or numbers out of range.
     """
     _check(work, bits, activity, row_conductance, hardware)
+    extrapolations(bits, hardware, converter, extrapolate=extrapolate)
     if hard:
         bits = jax.tree.map(lambda b: round_through(jnp.asarray(b, dtype=float)), bits)
     tech, dac_bits, tiling = hardware.technology, hardware.dac.bits, work.tiling(hardware)
@@ -120,7 +126,6 @@ def layer_cost(
     arrays = tiles * cells * slices
     adcs = jnp.maximum(hardware.cols / hardware.adc.share, 1.0)  # of the arrays of one slice of one tile, plus and minus
     turns = jnp.minimum(hardware.adc.share, float(tiling.tile_cols))
-    converting_s = turns * adc.conversion_time_s(bits.adc, hardware.rows, tech)
     sums = phases * (vectors * tiling.row_tiles * work.n_out)
     lines = phases * slices * (vectors * work.n_in * wordlines * tiling.col_tiles)
     gates = slices * (cells * tiling.col_tiles * hardware.cols)
@@ -128,6 +133,11 @@ def layer_cost(
     volts = between(_mean_of_groups(jnp.sum(activity.volts_squared, axis=-1)), bits.input) * vectors
     reads = array.energy_j(activity.volts_squared, row_conductance[..., None, :], tech)
     read = between(_mean_of_groups(reads), bits.input) * vectors
+    converted = conversions(work, bits, hardware)
+    mean_v2 = jnp.square(jnp.asarray(hardware.dac.v_read, dtype=float))
+    column = adc.Column(hardware.rows, read / (tech.read_time_s * mean_v2 * converted), hardware.dac.v_read)
+    conversion_j, adc_m2, conversion_s = _adc(converter, bits.adc, tech, column, hard=hard)
+    converting_s = turns * conversion_s
     bits_in, bits_out = bits.input * (work.n_in * work.groups), bits.input * (work.n_out * work.groups)
     once = hardware.accumulation == "analog"
     phases_s = phases * tech.read_time_s + (1.0 if once else phases) * converting_s
@@ -136,7 +146,7 @@ def layer_cost(
     logic_m2 = digital.area_m2(bits, slices, tiling.row_tiles, adcs, hardware.cols, tech)
     return Cost(
         energy={
-            "adc": conversions(work, bits, hardware) * adc.energy_j(bits.adc, tech),
+            "adc": converted * conversion_j,
             "array": read,
             "wordline": drivers.wordline_energy_j(volts, gates, tech),
             "dac": lines * drivers.dac_energy_j(dac_bits, tech),
@@ -144,7 +154,7 @@ def layer_cost(
             "buffer": (bits_in + bits_out) * work.positions * buffers.energy_j(tech),
         },
         area={
-            "adc": slices * tiles * adcs * adc.area_m2(bits.adc, tech),
+            "adc": slices * tiles * adcs * adc_m2,
             "array": arrays * array.area_m2(hardware.rows, hardware.cols, tech),
             "dac": arrays * hardware.rows * drivers.area_m2(dac_bits, tech),
             "digital": tiles * logic_m2,
@@ -152,6 +162,38 @@ def layer_cost(
         },
         latency_s=work.positions * (moving_s + phases_s + adding_s),
     )
+
+
+def extrapolations(
+    bits: Bits, hardware: Hardware, converter: adc.AdcCost | None = None, *, extrapolate: bool = True
+) -> tuple[str, ...]:
+    """A sentence for every concrete number beyond the range of the model that takes it.
+
+    Raises:
+      UserError: there is one, and `extrapolate` is False; or numbers that make no sense.
+    """
+    found = scaling.check(hardware.technology, extrapolate=extrapolate)
+    if converter is not None:
+        found += adc.check(converter, bits.adc, hardware.technology, extrapolate=extrapolate)
+    return found
+
+
+def array_count(work: Work, bits: Bits, hardware: Hardware) -> jax.Array:
+    """Physical arrays that hold the layer once: tiles, groups, slices in use, cells of a digit."""
+    tiling = work.tiling(hardware)
+    slices, _ = counts(work, bits, hardware)
+    return slices * (work.groups * tiling.row_tiles * tiling.col_tiles * hardware.encoding.cells)
+
+
+def _adc(
+    converter: Any, bits: Any, technology: Any, column: adc.Column, *, hard: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(joule a conversion, square metre, second a conversion)."""
+    usual = adc.Zigzag28()
+    model = usual if converter is None else converter
+    area, time = (getattr(model, name, getattr(usual, name)) for name in ("area_m2", "time_s"))
+    arguments = (bits, technology, column)
+    return model.energy_j(*arguments, hard=hard), area(*arguments, hard=hard), time(*arguments, hard=hard)
 
 
 def _mean_of_groups(table: Float[Array, "... bits_max"]) -> Float[Array, " bits_max"]:
@@ -183,7 +225,6 @@ def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Arra
         if widest is None:
             raise UserError(f"hardware.{name} is absent: that stage is ideal and has no cost; set a width.")
     check_record(bits, f"bits of {work.path}")
-    scaling.check(hardware.technology)
     for name, given in (("activity", activity.volts_squared), ("row_conductance", row_conductance)):
         if given.shape[-1] != work.n_in:
             raise UserError(f"{name} of {work.path} has {given.shape[-1]} rows; its matrices have {work.n_in}.")

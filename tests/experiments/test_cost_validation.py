@@ -1,0 +1,34 @@
+"""The table of references: every row within its limit, the exit of a missed one, the files that it writes."""
+
+import json
+
+import numpy as np
+
+from experiments.validation.cost import __main__ as validation
+from experiments.validation.cost import draw, sweep
+from experiments.validation.cost.rows import Row
+
+
+def test_every_figure_is_within_its_limit(tmp_path):
+    out = tmp_path / "validation.png"
+    rows = validation.main(validation.Options(out=out))
+    missed = [f"{row.source}: {row.what} {row.ours:.4g} against {row.theirs:.4g}" for row in rows if not row.kept]
+    assert not missed
+    assert out.read_bytes().startswith(b"\x89PNG")
+    table = json.loads(out.with_suffix(".json").read_text())
+    assert len(table) == len(rows) > 150
+    assert sum(row.limit is None for row in rows) <= 2  # shown, not judged
+    assert len(sweep.CALIBRATED) <= 6
+    assert sum(run[3] is False for run in sweep.RUNS.values()) >= 14  # held out of the fit
+
+
+def test_a_row_beyond_its_limit_is_missed():
+    row = Row("s", "w", 1.2, 1.0, 0.1)
+    assert not row.kept
+    assert abs(row.error - 0.2) < 1e-12
+    assert Row("s", "w", 1.05, 1.0, 0.1).kept
+    assert not Row("s", "w", np.nan, 1.0, 0.1).kept
+    assert not Row("s", "w", 2.0, 1.0, 0.0, kind="at most").kept
+    assert Row("s", "w", 2.0, 1.0, 0.0, kind="at least").kept
+    assert "MISSED" in str(validation.shown([row]).columns[7]._cells)
+    assert draw.png([row, Row("t", "v", 1.0, 1.0, None)]).startswith(b"\x89PNG")
