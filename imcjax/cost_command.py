@@ -49,6 +49,7 @@ def estimate(options: "Cost") -> dict[str, Any]:
       UserError: wrong input.
     """
     check_number("--seed", options.seed, 0, 2**31 - 1, whole=True)
+    check_number("--batch", options.batch, 1, 1_000_000, whole=True)
     technology = commands.find_hardware(options.hardware)
     if options.model not in models.names():
         raise UserError(f"There is no model {options.model!r}{nearest(options.model, models.names())}.")

@@ -113,6 +113,8 @@ def architecture(name: str | Path) -> Architecture:
         if key not in fields:
             raise UserError(f"The architecture {path} has no field {key!r}{nearest(key, fields)}.")
     for level in ("core", "tile", "chip"):
+        if not isinstance(table.get(level, {}), dict):
+            raise UserError(f"{path}: {level} is {table[level]!r}; give a table of parts.")
         table[level] = {name: _part(f"{path}: {level}.{name}", part) for name, part in table.get(level, {}).items()}
     built = Architecture(**table)
     for field in fields.values():

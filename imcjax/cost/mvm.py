@@ -239,6 +239,7 @@ def patterns(n_levels: int, n_states: int, rows: int, cols: int, samples: int, s
     rng = np.random.default_rng(seed)
     p, q = (rng.dirichlet(np.ones(k), samples) for k in (n_levels, n_states))
     levels = np.stack([rng.choice(n_levels, rows, p=row) for row in p])
+    levels[np.all(levels == 0, 1), 0] = n_levels - 1  # a product with no input at all has no energy to compare with
     states = np.stack([rng.choice(n_states, (rows, cols), p=row) for row in q])
     return levels, states
 

@@ -30,12 +30,11 @@ def test_it_prints_sweeps_schedules_and_writes(tmp_path, capsys):
         (["--sweep", "adc=4:6"], "'adc' cannot be swept"),
         (["--adc", "sar"], "--adc.kind is 'sar'"),
         (["--adc", "walden"], "needs fom_j"),
-        (["--adc", "neurosim_flash", "--sweep", "adc_bits=8:9"], "bits is 9 bits, its range is 1 to 8 bits"),
         (["--hardware", "rram"], "neither a preset nor a file"),
         (["--model", "lenet"], "There is no model 'lenet'"),
         (["--architecture", "pum"], "neither an architecture nor a file"),
         (["--shape", "6x0"], "give sizes as 28x28x1"),
-        (["--architecture", "isaac", "--batch", "0"], "batch is 0"),
+        (["--architecture", "isaac", "--batch", "0"], "--batch is 0"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(more, message, capsys):

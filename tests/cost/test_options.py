@@ -35,13 +35,9 @@ def test_the_column_current_reaches_the_models_that_ask(found):
     other = cost.again(found, lambda h, b: (h, b), converter=adc.NeurosimSar())
     (layer,) = found.layers.values()
     # mean conductance of a driven column: sum V^2 G over v_read^2 and conversions
-    volts = np.asarray(layer.measured.activity.volts_squared[7], float)
-    siemens = (
-        volts
-        @ np.asarray(layer.measured.conductance, float)
-        / 0.2**2
-        / float(cost.conversions(layer.work, layer.bits, HARDWARE))
-    )
+    volts = np.asarray(layer.measured.activity.volts_squared, float)[..., 7, :].ravel()
+    dissipated = volts @ np.asarray(layer.measured.conductance, float).ravel()
+    siemens = dissipated / 0.2**2 / float(cost.conversions(layer.work, layer.bits, HARDWARE))
     each = adc.NeurosimSar().energy_j(8, HARDWARE.technology, adc.Column(16, siemens, 0.2))
     conversions = float(cost.conversions(layer.work, layer.bits, HARDWARE))
     assert float(other.total.energy["adc"]) == pytest.approx(float(each) * conversions, rel=1e-4)
@@ -78,6 +74,8 @@ def test_sweeps(found):
     ):
         with pytest.raises(UserError, match=message):
             cost.sweep.parse(text)
+    with pytest.raises(UserError, match="bits is 9 bits, its range is 1 to 8 bits"):
+        cost.sweep.sweep(found, "adc_bits", [9.0], converter=adc.NeurosimFlash())
     for values in ([20.0], [4.5]):
         with pytest.raises(UserError, match="adc_bits is"):
             cost.sweep.sweep(found, "adc_bits", values)

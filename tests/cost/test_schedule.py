@@ -117,7 +117,7 @@ def test_what_cannot_be_scheduled_is_refused(tmp_path):
         architecture("isac")
     for text, message in (
         ("tiles = 0", "tiles is 0"),
-        ("tile = 3\n", "'int' object|give power_w|tile"),
+        ("tile = 3\n", "tile is 3; give a table of parts"),
         ("til = 3", r"no field 'til' \(nearest: tile"),
         ("[core.adc]\npower_w = -1", r"core\.adc\.power_w is -1"),
         ("[core.adc]\nwatt = 1", r"give power_w and area_m2"),
