@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from imcjax import commands, cost, data, models, report
+from imcjax import commands, cost, data, models, report, xla
 from imcjax.errors import UserError, check_number, nearest
 from imcjax.files import write_json
 
@@ -30,6 +30,8 @@ def run(options: "Cost") -> None:
     Raises:
       UserError: wrong input.
     """
+    xla.choose_flags()
+    xla.keep_compiled()
     result = estimate(options)
     console = Console()
     for table in report.cost_tables(result):
@@ -70,7 +72,7 @@ def estimate(options: "Cost") -> dict[str, Any]:
         "energy": {name: float(value) for name, value in found.total.energy.items()},
         "area": {name: float(value) for name, value in found.total.area.items()},
         "layers": [_layer(path, layer) for path, layer in found.layers.items()],
-        "roofline": [_roof(cost.roofline(layer)) for layer in found.layers.values()],
+        "roofline": [_roof(cost.roofline(layer, converter)) for layer in found.layers.values()],
         "elasticities": cost.of_energy(found, converter),
         "extrapolated": list(found.extrapolated),
         "conventions": list(CONVENTIONS),

@@ -34,11 +34,15 @@ from imcjax.cost.estimate import LayerEstimate as LayerEstimate
 from imcjax.cost.estimate import again as again
 from imcjax.cost.estimate import estimate as estimate
 from imcjax.cost.layer import Cost as Cost
+from imcjax.cost.layer import Facts as Facts
 from imcjax.cost.layer import array_count as array_count
 from imcjax.cost.layer import conversions as conversions
+from imcjax.cost.layer import cost_of as cost_of
 from imcjax.cost.layer import counts as counts
 from imcjax.cost.layer import extrapolations as extrapolations
+from imcjax.cost.layer import facts as facts
 from imcjax.cost.layer import layer_cost as layer_cost
+from imcjax.cost.layer import stack as stack
 from imcjax.cost.layer import total as total
 from imcjax.cost.roofline import Roof as Roof
 from imcjax.cost.roofline import roofline as roofline

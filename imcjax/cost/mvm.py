@@ -15,6 +15,7 @@ order. Linear in its numbers, so least squares finds them. Counts come from actu
 
 import csv
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def counts(
       states: (rows, cols) state of each cell, 0 .. sizes[1] - 1, or (..., rows, cols).
       sizes: numbers of levels and of states.
     """
-    on_rows = jnp.sum(_shares(states, sizes[1]), axis=-2)  # (..., rows, states)
-    of_rows = jnp.swapaxes(_shares(levels, sizes[0]), -1, -2)
+    on_rows = jnp.stack([jnp.sum(_share(states, s), axis=-1) for s in range(sizes[1])], axis=-1)  # (..., rows, states)
+    of_rows = jnp.stack([_share(levels, x) for x in range(sizes[0])], axis=-2)
     return jnp.matmul(of_rows, on_rows, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -100,14 +101,25 @@ def wire_squares(v: Float[Array, "... rows"], g: Float[Array, "... rows cols"]) 
       v: (..., rows) volt.
       g: (..., rows, cols) siemens, driven at column 0, sensed below the last row.
     """
-    behind = jnp.flip(jnp.cumsum(jnp.flip(g, -1), -1), -1)  # siemens from each column on
+    # A wordline segment in front of column j carries the cells from j on: over all segments a pair (a, b) of cells meets in
+    # min(a, b) of them, and a pair of rows in rows - 1 - max(a, b) segments of each bitline. Sums of squares are such forms.
+    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    rows, cols = g.shape[-2:]
     square = jnp.square(v)
-    driver = jnp.sum(square * jnp.square(behind[..., 0]), -1)
-    wordline = jnp.sum(square * jnp.sum(jnp.square(behind[..., 1:]), -1), -1)
-    down = jnp.cumsum(v[..., None] * g, -2)
-    bitline = jnp.sum(jnp.square(down[..., :-1, :]), (-2, -1))
-    sense = jnp.sum(jnp.square(down[..., -1, :]), -1)
-    return jnp.stack([driver, wordline, bitline, sense], -1)
+    meet = jnp.minimum(*jnp.meshgrid(jnp.arange(cols), jnp.arange(cols))).astype(g.dtype)
+    driver = jnp.sum(square * jnp.square(jnp.sum(g, -1)), -1)
+    wordline = jnp.sum(square * jnp.sum(product(g, meet) * g, -1), -1)
+    below = rows - 1 - jnp.maximum(*jnp.meshgrid(jnp.arange(rows), jnp.arange(rows))).astype(g.dtype)
+    pairs = product(g, jnp.swapaxes(g, -1, -2))
+    bitline = _form(v, pairs * below)
+    return jnp.stack([driver, wordline, bitline, _form(v, pairs)], -1)
+
+
+def _form(v: jax.Array, q: jax.Array) -> jax.Array:
+    """v q v, of one matrix for many v or of one each."""
+    if q.ndim == 2:
+        return jnp.sum(jnp.matmul(v, q, precision=jax.lax.Precision.HIGHEST) * v, -1)
+    return jnp.sum(jnp.sum(q * v[..., None, :], -1) * v, -1)
 
 
 def expected_wire_squares(
@@ -285,9 +297,9 @@ def _features(
     return jax.vmap(lambda x, s: counts(x, s, sizes))(levels, states), _squares(v, g)
 
 
-def _shares(index: jax.Array, size: int) -> jax.Array:
-    """(..., size) how much a real index belongs to each whole one: 1 at it, linear to 0 at its neighbours."""
-    distance = jnp.abs(jnp.asarray(index, dtype=float)[..., None] - jnp.arange(size))
+def _share(index: jax.Array, whole: int) -> jax.Array:
+    """How much a real index belongs to a whole one: 1 at it, linear to 0 at its neighbours."""
+    distance = jnp.abs(jnp.asarray(index, dtype=float) - whole)
     return jnp.where(distance < 1, 1 - distance, 0.0)
 
 

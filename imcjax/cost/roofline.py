@@ -36,8 +36,8 @@ class Roof:
         return min(("compute", "memory", "adc"), key=lambda name: getattr(self, name))
 
 
-def roofline(layer: LayerEstimate) -> Roof:
-    """The roofs of a layer, per copy of its weights; the ADC's with the usual model's conversion time."""
+def roofline(layer: LayerEstimate, converter: adc.AdcCost | None = None) -> Roof:
+    """The roofs of a layer, for one copy of its weights; `converter` is the ADC's model that it was estimated with."""
     work, bits, hardware = layer.work, layer.bits, layer.measured.hardware
     tech = hardware.technology
     ops = 2.0 * work.n_in * work.n_out * work.groups
@@ -45,7 +45,8 @@ def roofline(layer: LayerEstimate) -> Roof:
     _, phases = counts(work, bits, hardware)
     turns = min(float(hardware.adc.share), float(work.tiling(hardware).tile_cols))
     once = 1.0 if hardware.accumulation == "analog" else float(phases)
-    converting = once * turns * float(adc.conversion_time_s(bits.adc, hardware.rows, tech))
+    time = getattr(converter, "time_s", adc.Zigzag28().time_s)
+    converting = once * turns * float(time(bits.adc, tech, adc.Column(hardware.rows), hard=True))
     return Roof(
         path=work.path,
         intensity=ops / moved,

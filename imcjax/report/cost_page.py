@@ -17,9 +17,13 @@ from imcjax.report.units import percent, si
 
 
 UNITS = {
-    "throughput": "inferences/s", "edp": "J s", "tops": "TOPS", "tops_per_watt": "TOPS/W", "tops_per_mm2": "TOPS/mm²",
+    "throughput": "inferences/s",
+    "edp": "energy-delay product, J s",
+    "tops": "TOPS",
+    "tops_per_watt": "TOPS/W",
+    "tops_per_mm2": "TOPS/mm²",
     "fj_per_mac": "fJ/MAC",
-}  # fmt: skip
+}
 CAPTIONS = {
     "energy": "Where one inference spends its energy: each layer by component.",
     "area": "Area of each layer by component.",
@@ -63,10 +67,10 @@ def tables(result: dict[str, Any]) -> dict[str, tuple[list[str], list[list[str]]
             [[name, f"{value:+.3f}"] for name, value in list(result["elasticities"].items())[:12]],
         ),
         "Roofs": (
-            ["layer", "operations per bit", "reached", "arrays", "buffer", "ADC", "bound by"],
+            ["layer", "op/bit", "reached", "arrays", "buffer", "ADC", "bound by"],
             [
                 [r["path"] or "(the model)", f"{r['intensity']:.3g}"]
-                + [f"{r[name]:.3g}/s" for name in ("reached", "compute", "memory", "adc")]
+                + [si(r[name], "op/s") for name in ("reached", "compute", "memory", "adc")]
                 + [r["bound"]]
                 for r in result["roofline"]
             ],
