@@ -160,8 +160,8 @@ def driver_energy_j(
 
 
 def fit(
-    counts: Float[Array, "samples levels states"],
-    energy_j: Float[Array, " samples"],
+    counts: Float[Array, "samples levels states"] | np.ndarray,
+    energy_j: Float[Array, " samples"] | np.ndarray,
     *,
     squares: Float[Array, "samples 4"] | None = None,
     nominal_j: Float[Array, "levels states"] | None = None,

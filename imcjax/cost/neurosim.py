@@ -122,11 +122,11 @@ def energy_j(design: Neurosim, layer: Layer, *, extrapolate: bool = False) -> di
     check_record(design, "neurosim")
     check_record(layer, "layer")
     hold("neurosim", design.ranges, extrapolate=extrapolate, node_m=design.node_m, adc_bits=design.adc_bits)
-    volt, relative = supply_v(design.node_m), jnp.asarray(design.node_m, dtype=float) / 22e-9
+    volt: Any = supply_v(design.node_m)
+    relative = jnp.asarray(design.node_m, dtype=float) / 22e-9
     switching = relative * jnp.square(volt / supply_v(22e-9))
     technology = Technology(node_m=design.node_m, supply_v=volt)
-    at_22 = Technology(node_m=22e-9, supply_v=supply_v(22e-9))
-    logic = scaling.energy(technology) / scaling.energy(at_22)
+    logic = scaling.energy(technology, 22e-9, 0.85)
     used = jnp.minimum(design.rows, layer.n_in)
     driven = jnp.minimum(used, design.parallel_rows)
     blocks = layer.kernels * jnp.ceil(layer.n_in / jnp.asarray(design.rows, dtype=float))

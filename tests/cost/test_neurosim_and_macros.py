@@ -29,6 +29,15 @@ def test_a_layers_conversions_and_components_by_hand():
     assert found["interconnect"] == pytest.approx(conversions * 5e-15, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("design", "ones", "nj"),
+    [({}, 0.18, 259.0), ({"adc_bits": 4}, 0.18, 185.0), ({}, 0.501, 349.4), ({"r_on": 6e3, "r_off": 102e3}, 0.18, 497.0)],
+)
+def test_the_calibrated_design_gives_what_neurosim_printed(design, ones, nj):
+    layer = dataclasses.replace(LAYER, input_ones=ones)
+    assert float(sum(neurosim.energy_j(Neurosim(**design), layer).values())) == pytest.approx(nj * 1e-9, rel=0.05)
+
+
 def test_weights_do_not_matter_to_sram_and_do_to_rram():
     def total(memory, ones):
         layer = dataclasses.replace(LAYER, weight_ones=ones)

@@ -1,5 +1,7 @@
 """ADCs: the regression plug-in's own numbers, ISAAC's table, NeuroSim's SAR, and slopes of every model."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,10 +59,11 @@ def _slopes() -> list[Row]:
     found = []
     b = jnp.linspace(1, 14, 131)
     column = Column(128, 1e-4, 0.55)
-    for model in (
+    models: list[Any] = [
         adc.Survey(rate_hz=1e7), adc.Survey(rate_hz=1e9), adc.Survey(rate_hz=1e10), adc.Zigzag28(), adc.NeurosimSar(),
         adc.NeurosimFlash(), adc.Isaac(), adc.Walden(1e-14), adc.Schreier(165.0),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for model in models:
         least = np.inf
         for node, volts in ((7e-9, 0.7), (28e-9, 0.9), (65e-9, 1.1)):
             tech = Technology(node_m=node, supply_v=volts)
