@@ -1,4 +1,4 @@
-"""The command `imcjax`: codesign, evaluate, presets. `python -m imcjax.cli` is the same."""
+"""The command `imcjax`: codesign, evaluate, cost, presets. `python -m imcjax.cli` is the same."""
 
 import dataclasses
 import sys
@@ -49,6 +49,42 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Cost:
+    """Estimate energy, latency and area of a network on hardware, by layer and component."""
+
+    model: str = "lenet5"
+    """Network: mlp or lenet5."""
+    hardware: str = "rram_128"
+    """A preset (`imcjax presets` lists them) or a TOML file."""
+    data: str = "digits"
+    """Data set on which row voltages are measured: digits, mnist or fashion-mnist."""
+    data_dir: Path | None = None
+    """Folder that holds the data set's own files."""
+    shape: str | None = None
+    """Random inputs of this shape, as 28x28x1, instead of a data set."""
+    adc: str = "zigzag28"
+    """Cost model of the ADC: zigzag28, survey, isaac, neurosim_sar or neurosim_flash."""
+    adc_rate: float = 1e9
+    """Conversions a second of one ADC, for the models that ask."""
+    sweep: str | None = None
+    """A number of the hardware over a range: adc_bits=4:10, supply_v=0.7,0.8,0.9."""
+    architecture: str | None = None
+    """Place the network on isaac, puma or a TOML file of the same form."""
+    replicate: bool = False
+    """Copy the weights of slow layers until the architecture is full."""
+    layer_by_layer: bool = False
+    """Run one layer after another instead of a pipeline of inferences."""
+    batch: int = 1
+    """Inferences in a row."""
+    seed: int = 0
+    """Seed of the weights."""
+    extrapolate: bool = False
+    """Go on beyond the ranges of the models; the report says where."""
+    out: Path | None = None
+    """Folder for cost.html and cost.json."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Presets:
     """List the hardware that comes with imcjax."""
 
@@ -59,6 +95,7 @@ class Presets:
 Command = (
     Annotated[Codesign, tyro.conf.subcommand("codesign")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Cost, tyro.conf.subcommand("cost")]
     | Annotated[Presets, tyro.conf.subcommand("presets")]
 )
 
@@ -73,6 +110,10 @@ def main(arguments: list[str] | None = None) -> int:
             commands.codesign(command)
         elif isinstance(command, Evaluate):
             commands.evaluate(command)
+        elif isinstance(command, Cost):
+            from imcjax import cost_command
+
+            cost_command.run(command)
         elif command.devices:
             commands.device_presets()
         else:

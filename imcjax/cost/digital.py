@@ -24,12 +24,12 @@ FULL_ADDER_M2 = (3 + 2 * 2.4) * NAND2_M2
 FLIP_FLOP_M2 = 6 * NAND2_M2
 
 
-def accumulator_bits(bits: Bits, row_tiles: int) -> jax.Array:
+def accumulator_bits(bits: Bits, row_tiles: jax.Array | float) -> jax.Array:
     """Width of the running sum of one output."""
-    return jnp.asarray(bits.adc + bits.weight + bits.input, dtype=float) + jnp.log2(float(row_tiles))
+    return jnp.asarray(bits.adc + bits.weight + bits.input, dtype=float) + jnp.log2(jnp.asarray(row_tiles, dtype=float))
 
 
-def energy_j(bits: Bits, slices: jax.Array | float, row_tiles: int, technology: Technology) -> jax.Array:
+def energy_j(bits: Bits, slices: jax.Array | float, row_tiles: jax.Array | float, technology: Technology) -> jax.Array:
     """Joule to bring the `slices` conversions of one output, phase and row tile into the running sum."""
     joining = (slices - 1) * (bits.adc + bits.weight) * FULL_ADDER_J
     accumulating = accumulator_bits(bits, row_tiles) * (FULL_ADDER_J + FLIP_FLOP_J)
@@ -37,7 +37,12 @@ def energy_j(bits: Bits, slices: jax.Array | float, row_tiles: int, technology: 
 
 
 def area_m2(
-    bits: Bits, slices: jax.Array | float, row_tiles: int, adders: jax.Array | float, cols: int, technology: Technology
+    bits: Bits,
+    slices: jax.Array | float,
+    row_tiles: jax.Array | float,
+    adders: jax.Array | float,
+    cols: int,
+    technology: Technology,
 ) -> jax.Array:
     """Square metre of the logic of one tile, all slices together.
 
@@ -54,7 +59,7 @@ def area_m2(
     return (adders * chain + cols * width * FLIP_FLOP_M2) * scaling.area(technology)
 
 
-def delay_s(bits: Bits, slices: jax.Array | float, row_tiles: int, technology: Technology) -> jax.Array:
+def delay_s(bits: Bits, slices: jax.Array | float, row_tiles: jax.Array | float, technology: Technology) -> jax.Array:
     """Second from the last conversion to the sum: a tree over the slices, then the carry chain of the accumulator.
 
     In to sum takes two XOR2 of 2.4 NAND2 each, in to carry one XOR2 and two NAND2, carry to carry two NAND2.

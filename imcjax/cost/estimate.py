@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from imcjax.cost.activity import Activity, measure, row_conductance
-from imcjax.cost.layer import Cost, layer_cost, total
+from imcjax.cost.adc import AdcCost
+from imcjax.cost.layer import Cost, array_count, extrapolations, layer_cost, total
+from imcjax.cost.schedule import Stage
 from imcjax.cost.work import Bits, Work
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
@@ -33,6 +36,39 @@ class LayerEstimate:
     bits: Bits
     hardware: str
     cost: Cost
+    measured: "Measured"
+
+    @property
+    def stage(self) -> Stage:
+        """The layer as a schedule sees it: `imcjax.cost.schedule`."""
+        work, bits = self.work, self.bits
+        return Stage(
+            path=work.path,
+            arrays=float(array_count(work, bits, self.measured.hardware)),
+            positions=work.positions,
+            position_s=float(self.cost.latency_s) / work.positions,
+            energy_j=float(self.cost.energy_j),
+            macs=float(work.n_in * work.n_out * work.groups * work.positions),
+            bits=bits.weight * bits.input,
+            moved_bits=bits.input * (work.n_out * work.groups * work.positions),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """What a layer and its data are to the cost model.
+
+    Attributes:
+      hardware: the technology.
+      settings: its widths and ranges, complete.
+      activity: of its inputs.
+      conductance: of its rows.
+    """
+
+    hardware: Hardware
+    settings: Settings
+    activity: Activity
+    conductance: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,9 +77,16 @@ class Estimate:
 
     Attributes:
       layers: by path. They run one after another, each on arrays of its own.
+      extrapolated: a sentence for every number beyond the range of its model; empty unless that was asked for.
     """
 
     layers: dict[str, LayerEstimate]
+    extrapolated: tuple[str, ...] = ()
+
+    @property
+    def stages(self) -> list[Stage]:
+        """For `imcjax.cost.schedule`."""
+        return [layer.stage for layer in self.layers.values()]
 
     @property
     def total(self) -> Cost:
@@ -69,6 +112,8 @@ class Estimate:
         console = Console(width=110, file=io.StringIO(), record=True)
         console.print(self._by_layer())
         console.print(self._by_component())
+        for sentence in self.extrapolated:
+            console.print(sentence, highlight=False)
         return console.export_text()
 
     def _by_layer(self) -> Table:
@@ -113,7 +158,14 @@ class Estimate:
         return table
 
 
-def estimate(model: Any, sample: Any, *, hardware: Hardware | None = None) -> Estimate:
+def estimate(
+    model: Any,
+    sample: Any,
+    *,
+    hardware: Hardware | None = None,
+    converter: AdcCost | None = None,
+    extrapolate: bool = False,
+) -> Estimate:
     """Energy, latency and area of one inference of a model.
 
     Widths are those that the layers have now, rounded to whole numbers; ranges too: until `imcjax.calibrate` has set them, they
@@ -123,6 +175,8 @@ def estimate(model: Any, sample: Any, *, hardware: Hardware | None = None) -> Es
       model: a converted nnx model (`imcjax.convert`), or a plain one with `hardware`.
       sample: (batch, ...) inputs of the model; how strongly the rows of the arrays are driven is measured on it.
       hardware: where the layers of a plain model are put, all of them.
+      converter: the model of the ADC, one of `imcjax.cost.adc`; None: the usual one.
+      extrapolate: go on beyond the ranges of the models, and say so in the estimate.
 
     Raises:
       UserError: a model without layers on hardware, or with some and `hardware`; hardware with a continuous stage; a sample
@@ -138,19 +192,54 @@ def estimate(model: Any, sample: Any, *, hardware: Hardware | None = None) -> Es
     if not operators:
         raise UserError("The model has no layer on hardware; convert it first with imcjax.convert, or give hardware.")
     found, seen = nn.layers(model), nn.record_inputs(model, [sample])
-    layers = {path: _layer(path, hook, nn.matrices(found[path]), seen[path]) for path, hook in operators.items()}
-    return Estimate(layers)
+    choices = {"converter": converter, "extrapolate": extrapolate}
+    layers = {path: _layer(path, hook, nn.matrices(found[path]), seen[path], choices) for path, hook in operators.items()}
+    return _whole(layers, choices)
 
 
-def _layer(path: str, operator: Any, weights: jax.Array, seen: Any) -> LayerEstimate:
+def again(found: Estimate, change: Callable[[Hardware, Bits], tuple[Hardware, Bits]], **choices: Any) -> Estimate:
+    """The estimate with other hardware or widths, from the same statistics: conductances and row voltages stay.
+
+    Args:
+      found: as `estimate` gave it.
+      change: (hardware, bits) of a layer -> the changed ones. It must leave weights and voltages alone: it may change the
+        ADC, the technology, and input widths within the measured ones.
+      **choices: converter and extrapolate, as for `estimate`.
+
+    Raises:
+      UserError: as `estimate`.
+    """
+    layers = {}
+    for path, layer in found.layers.items():
+        hardware, bits = change(layer.measured.hardware, layer.bits)
+        measured = dataclasses.replace(layer.measured, hardware=hardware)
+        layers[path] = _costed(layer.work, bits, measured, choices)
+    return _whole(layers, choices)
+
+
+def _whole(layers: dict[str, LayerEstimate], choices: dict[str, Any]) -> Estimate:
+    said = {
+        f"{path or 'the model'}: {sentence}": None
+        for path, layer in layers.items()
+        for sentence in extrapolations(layer.bits, layer.measured.hardware, choices.get("converter"))
+    }
+    return Estimate(layers, tuple(said))
+
+
+def _layer(path: str, operator: Any, weights: jax.Array, seen: Any, choices: dict[str, Any]) -> LayerEstimate:
     groups, n_in, n_out = weights.shape
     hardware, settings = operator.technology, complete(operator.settings(), operator.technology)
     work = Work(path, n_in, n_out, groups, seen.positions, settings.input_signed)
     bits = Bits(settings.weight_bits, settings.input_bits, settings.adc_bits)
     activity, conductance = _statistics(jnp.asarray(seen.inputs), weights, hardware, settings)
-    cost = layer_cost(work, bits, activity, conductance, hardware, hard=True)
+    return _costed(work, bits, Measured(hardware, settings, activity, conductance), choices)
+
+
+def _costed(work: Work, bits: Bits, measured: Measured, choices: dict[str, Any]) -> LayerEstimate:
+    hardware = measured.hardware
+    cost = layer_cost(work, bits, measured.activity, measured.conductance, hardware, hard=True, **choices)
     whole = jax.tree.map(lambda b: float(np.round(b)), bits)
-    return LayerEstimate(work, whole, hardware.name, jax.device_get(cost))
+    return LayerEstimate(work, whole, hardware.name, jax.device_get(cost), measured)
 
 
 @jax.jit

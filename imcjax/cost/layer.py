@@ -7,7 +7,7 @@ another, adds the shifted partial sums, and writes the outputs with as many bits
 one another; tiles, slices and groups work side by side. Writing weights, control and leakage are not counted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -93,6 +93,8 @@ def layer_cost(
     hardware: Hardware,
     *,
     hard: bool,
+    converter: adc.AdcCost | None = None,
+    extrapolate: bool = False,
 ) -> Cost:
     """Energy, area and latency of one layer in one inference.
 
@@ -105,53 +107,157 @@ def layer_cost(
       hardware: the technology.
       hard: whole widths, as a chip has: they are rounded, and gradients pass straight through the rounding. False: real widths,
         as a search has; slices and phases count by expectation, everything else is smooth. Both agree at whole widths.
+      converter: another model of the ADC (`imcjax.cost.adc`); None: ZigZag's, at the technology's scales. What it says nothing
+        of, area or time, is the latter's.
+      extrapolate: go on beyond the ranges of the models instead of refusing; `extrapolations` says where.
 
     Raises:
       UserError: hardware without widths for weights, inputs or ADC, shapes that do not fit, or numbers out of range.
     """
     _check(work, bits, activity, row_conductance, hardware)
+    extrapolations(bits, hardware, converter, extrapolate=extrapolate)
+    return cost_of(facts(work, activity, row_conductance, hardware), bits, hardware, hard=hard, converter=converter)
+
+
+@record
+class Facts:
+    """A layer as numbers: layers of any shape are records of one structure, so that they stack.
+
+    Attributes:
+      n_in, n_out, groups, positions: of `Work`.
+      row_tiles, col_tiles, tile_cols: how one group lies on arrays.
+      each: conversions of one position, phase and slice of one row tile.
+      sign_bits, sign_phases: of the inputs: bits that are no magnitude, phases for the sign.
+      volts: (bits_max,) V^2, summed over rows and phases, by input width.
+      watts: (bits_max,) V^2 S, the same in the cells.
+    """
+
+    n_in: Any
+    n_out: Any
+    groups: Any
+    positions: Any
+    row_tiles: Any
+    col_tiles: Any
+    tile_cols: Any
+    each: Any
+    sign_bits: Any
+    sign_phases: Any
+    volts: jax.Array
+    watts: jax.Array
+
+
+def facts(work: Work, activity: Activity, row_conductance: Float[Array, "... n_in"], hardware: Hardware) -> Facts:
+    """What the cost of a layer depends on besides its widths.
+
+    One number a width, before interpolating: a sweep over widths then costs a few operations a design, whatever n_in is.
+    """
+    tiling, signed = work.tiling(hardware), work.input_signed
+    return Facts(
+        n_in=work.n_in,
+        n_out=work.n_out,
+        groups=work.groups,
+        positions=work.positions,
+        row_tiles=tiling.row_tiles,
+        col_tiles=tiling.col_tiles,
+        tile_cols=tiling.tile_cols,
+        each=hardware.encoding.conversions(work.n_out, tiling.col_tiles),
+        sign_bits=1 if signed else 0,
+        sign_phases=hardware.dac.sign_phases(signed=signed),
+        volts=_mean_of_groups(jnp.sum(activity.volts_squared, axis=-1)),
+        watts=_mean_of_groups(jnp.sum(activity.volts_squared * row_conductance[..., None, :], axis=-1)),
+    )
+
+
+def cost_of(known: Facts, bits: Bits, hardware: Hardware, *, hard: bool, converter: adc.AdcCost | None = None) -> Cost:
+    """`layer_cost` without its checks; arguments as there. `jax.vmap` over facts and widths costs many layers at once."""
     if hard:
         bits = jax.tree.map(lambda b: round_through(jnp.asarray(b, dtype=float)), bits)
-    tech, dac_bits, tiling = hardware.technology, hardware.dac.bits, work.tiling(hardware)
-    slices, phases = counts(work, bits, hardware)
-    vectors = work.positions * work.groups
-    tiles = work.groups * tiling.row_tiles * tiling.col_tiles
-    cells, wordlines = hardware.encoding.cells, hardware.encoding.cells * hardware.encoding.rows_per_input
+    tech, dac_bits, encoding = hardware.technology, hardware.dac.bits, hardware.encoding
+    slices = _digits(encoding.stored_bits(bits.weight), encoding.cell_bits) + encoding.sign_slices
+    phases = _digits(bits.input - known.sign_bits, dac_bits) + known.sign_phases
+    vectors = jnp.asarray(known.positions * known.groups, dtype=float)
+    tiles = known.groups * known.row_tiles * known.col_tiles
+    cells, wordlines = encoding.cells, encoding.cells * encoding.rows_per_input
     arrays = tiles * cells * slices
     adcs = jnp.maximum(hardware.cols / hardware.adc.share, 1.0)  # of the arrays of one slice of one tile, plus and minus
-    turns = jnp.minimum(hardware.adc.share, float(tiling.tile_cols))
-    converting_s = turns * adc.conversion_time_s(bits.adc, hardware.rows, tech)
-    sums = phases * (vectors * tiling.row_tiles * work.n_out)
-    lines = phases * slices * (vectors * work.n_in * wordlines * tiling.col_tiles)
-    gates = slices * (cells * tiling.col_tiles * hardware.cols)
-    # One number a width before interpolating: a sweep over widths then costs a few operations a design, whatever n_in is.
-    volts = between(_mean_of_groups(jnp.sum(activity.volts_squared, axis=-1)), bits.input) * vectors
-    reads = array.energy_j(activity.volts_squared, row_conductance[..., None, :], tech)
-    read = between(_mean_of_groups(reads), bits.input) * vectors
-    bits_in, bits_out = bits.input * (work.n_in * work.groups), bits.input * (work.n_out * work.groups)
-    once = hardware.accumulation == "analog"
+    turns = jnp.minimum(hardware.adc.share, jnp.asarray(known.tile_cols, dtype=float))
+    once = hardware.accumulation == "analog"  # phases that share their charge are converted once
+    converted = (1.0 if once else phases) * slices * (vectors * known.row_tiles * known.each)
+    sums = phases * (vectors * known.row_tiles * known.n_out)
+    lines = phases * slices * (vectors * known.n_in * wordlines * known.col_tiles)
+    gates = slices * (cells * known.col_tiles * hardware.cols)
+    volts = between(known.volts, bits.input) * vectors
+    watts = between(known.watts, bits.input) * vectors
+    volt = jnp.asarray(hardware.dac.v_read, dtype=float)
+    column = adc.Column(hardware.rows, watts / (volt * volt * converted), volt)
+    conversion_j, adc_m2, conversion_s = _adc(converter, bits.adc, tech, column, hard=hard)
+    converting_s = turns * conversion_s
+    bits_in, bits_out = bits.input * (known.n_in * known.groups), bits.input * (known.n_out * known.groups)
     phases_s = phases * tech.read_time_s + (1.0 if once else phases) * converting_s
     moving_s = buffers.time_s(bits_in, tech) + buffers.time_s(bits_out, tech)
-    adding_s = digital.delay_s(bits, slices, tiling.row_tiles, tech)
-    logic_m2 = digital.area_m2(bits, slices, tiling.row_tiles, adcs, hardware.cols, tech)
+    adding_s = digital.delay_s(bits, slices, known.row_tiles, tech)
+    logic_m2 = digital.area_m2(bits, slices, known.row_tiles, adcs, hardware.cols, tech)
     return Cost(
         energy={
-            "adc": conversions(work, bits, hardware) * adc.energy_j(bits.adc, tech),
-            "array": read,
+            "adc": converted * conversion_j,
+            "array": tech.read_time_s * watts,
             "wordline": drivers.wordline_energy_j(volts, gates, tech),
             "dac": lines * drivers.dac_energy_j(dac_bits, tech),
-            "digital": sums * digital.energy_j(bits, slices, tiling.row_tiles, tech),
-            "buffer": (bits_in + bits_out) * work.positions * buffers.energy_j(tech),
+            "digital": sums * digital.energy_j(bits, slices, known.row_tiles, tech),
+            "buffer": (bits_in + bits_out) * known.positions * buffers.energy_j(tech),
         },
         area={
-            "adc": slices * tiles * adcs * adc.area_m2(bits.adc, tech),
+            "adc": slices * tiles * adcs * adc_m2,
             "array": arrays * array.area_m2(hardware.rows, hardware.cols, tech),
             "dac": arrays * hardware.rows * drivers.area_m2(dac_bits, tech),
             "digital": tiles * logic_m2,
-            "buffer": (bits_in + bits_out * work.positions) * buffers.area_m2(tech),
+            "buffer": (bits_in + bits_out * known.positions) * buffers.area_m2(tech),
         },
-        latency_s=work.positions * (moving_s + phases_s + adding_s),
+        latency_s=known.positions * (moving_s + phases_s + adding_s),
     )
+
+
+def stack(layers: Sequence[Facts]) -> Facts:
+    """Facts of many layers as one, with a leading axis.
+
+    Raises:
+      UserError: no layers.
+    """
+    if not layers:
+        raise UserError("There is no layer on hardware, so there is nothing to stack.")
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, dtype=float) for leaf in leaves]), *layers)
+
+
+def extrapolations(
+    bits: Bits, hardware: Hardware, converter: adc.AdcCost | None = None, *, extrapolate: bool = True
+) -> tuple[str, ...]:
+    """A sentence for every concrete number beyond the range of the model that takes it.
+
+    Raises:
+      UserError: there is one, and `extrapolate` is False; or numbers that make no sense.
+    """
+    found = scaling.check(hardware.technology, extrapolate=extrapolate)
+    if converter is not None:
+        found += adc.check(converter, bits.adc, hardware.technology, extrapolate=extrapolate)
+    return found
+
+
+def array_count(work: Work, bits: Bits, hardware: Hardware) -> jax.Array:
+    """Physical arrays that hold the layer once: tiles, groups, slices in use, cells of a digit."""
+    tiling = work.tiling(hardware)
+    slices, _ = counts(work, bits, hardware)
+    return slices * (work.groups * tiling.row_tiles * tiling.col_tiles * hardware.encoding.cells)
+
+
+def _adc(
+    converter: Any, bits: Any, technology: Any, column: adc.Column, *, hard: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(joule a conversion, square metre, second a conversion)."""
+    usual = adc.Zigzag28()
+    model = usual if converter is None else converter
+    area, time = (getattr(model, name, getattr(usual, name)) for name in ("area_m2", "time_s"))
+    arguments = (bits, technology, column)
+    return model.energy_j(*arguments, hard=hard), area(*arguments, hard=hard), time(*arguments, hard=hard)
 
 
 def _mean_of_groups(table: Float[Array, "... bits_max"]) -> Float[Array, " bits_max"]:
@@ -183,7 +289,6 @@ def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Arra
         if widest is None:
             raise UserError(f"hardware.{name} is absent: that stage is ideal and has no cost; set a width.")
     check_record(bits, f"bits of {work.path}")
-    scaling.check(hardware.technology)
     for name, given in (("activity", activity.volts_squared), ("row_conductance", row_conductance)):
         if given.shape[-1] != work.n_in:
             raise UserError(f"{name} of {work.path} has {given.shape[-1]} rows; its matrices have {work.n_in}.")

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imcjax.errors import check_number, concrete
+from imcjax.cost.interpolate import monotone_cubic
+from imcjax.errors import UserError, check_number, concrete
 from imcjax.quantize import clip_through
 from imcjax.technology import Technology
 
@@ -57,24 +58,44 @@ def _turns_up(coefficients: np.ndarray) -> float:
 _DELAY_TOP = np.array([_turns_up(row) for row in _DELAY])
 
 
-def check(technology: Technology) -> None:
+def check(technology: Technology, *, extrapolate: bool = False) -> tuple[str, ...]:
     """Refuse a concrete node outside 7 nm to 180 nm, or a concrete supply outside what the fits cover at a concrete node.
 
     The windows are where the energy rises with the supply as a circuit's does, up to some 20 % above nominal: 0.5 V to 0.9 V at
     7 nm, 0.6 V to 1.1 V at 32 nm, 0.8 V to 1.3 V at 65 nm, 1.2 V to 1.9 V at 180 nm; linear in ln(node) between.
 
+    Args:
+      technology: node and supply.
+      extrapolate: go on along the ends instead of refusing.
+
+    Returns:
+      A sentence for each number that is extrapolated.
+
     Raises:
       UserError: naming the field and what is allowed.
     """
     rounding = 1e-6  # 7e-9 m in single precision is a little less
-    check_number("technology.node_m", technology.node_m, 7e-9 * (1 - rounding), 180e-9 * (1 + rounding), unit="m")
     node = concrete(technology.node_m)
+    found: list[str] = []
+    limits = ("technology.node_m", technology.node_m, 7e-9 * (1 - rounding), 180e-9 * (1 + rounding))
+    try:
+        check_number(*limits, unit="m")
+    except UserError as error:
+        if not extrapolate:
+            raise
+        found.append(f"extrapolated: {error}")
     if node is None:
-        return
+        return tuple(found)
     place = np.log(node * 1e9), np.log(_NODES)
     low, high = np.interp(*place, _LOWEST), np.interp(*place, _HIGHEST)
     name = "technology.supply_v" if node.ndim else f"technology.supply_v at the node of {float(node) * 1e9:g} nm"
-    check_number(name, technology.supply_v, float(np.min(low)) - 1e-3, float(np.max(high)) + 1e-3, unit="V")
+    try:
+        check_number(name, technology.supply_v, float(np.min(low)) - 1e-3, float(np.max(high)) + 1e-3, unit="V")
+    except UserError as error:
+        if not extrapolate:
+            raise
+        found.append(f"extrapolated: {error}")
+    return tuple(found)
 
 
 def energy(technology: Technology, node_m: float = NODE_M, supply_v: float = SUPPLY_V) -> jax.Array:
@@ -121,23 +142,5 @@ def _log_polynomial(coefficients: np.ndarray, supply_v: jax.Array, top: np.ndarr
 
 
 def _between_nodes(values: jax.Array, node_m: jax.Array) -> jax.Array:
-    """The monotone cubic through (ln node, values) of Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5 (1984), at `node_m`.
-
-    Outside the table it is the value at its end.
-    """
-    knots = np.log(_NODES)
-    step = jnp.asarray(np.diff(knots), values.dtype)
-    rise = jnp.diff(values) / step
-    left, right = rise[:-1], rise[1:]
-    # harmonic mean of the two slopes, weighted by the steps; zero where they differ in sign
-    share = (step[:-1] + 2 * step[1:]) / (3 * (step[:-1] + step[1:]))
-    same = left * right > 0
-    inner = left * right / jnp.where(same, share * right + (1 - share) * left, 1)
-    slopes = jnp.concatenate([rise[:1], jnp.where(same, inner, 0), rise[-1:]])
-    at = clip_through(jnp.log(jnp.asarray(node_m, values.dtype) * 1e9), knots[0], knots[-1])
-    table = jnp.asarray(knots, values.dtype)
-    k = jnp.clip(jnp.searchsorted(table, at, side="right") - 1, 0, len(knots) - 2)
-    t = (at - table[k]) / step[k]
-    s = 1 - t
-    ends = s * s * (1 + 2 * t) * values[k] + t * t * (1 + 2 * s) * values[k + 1]
-    return ends + t * s * step[k] * (s * slopes[k] - t * slopes[k + 1])
+    """A quantity known at each node of the table, at `node_m`; outside the table it is the value at its end."""
+    return monotone_cubic(values, jnp.log(jnp.asarray(node_m, values.dtype) * 1e9), np.log(_NODES))

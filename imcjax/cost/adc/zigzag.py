@@ -7,10 +7,15 @@ resolution spread over a decade: calibrate with `Technology.adc_energy_scale` an
 thermal-noise part (4^b) is scaled like logic, which is optimistic above 10 bits at nodes below 28 nm.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
 from imcjax.cost import scaling
+from imcjax.cost.adc.base import Column, family, real_bits
+from imcjax.cost.validity import Ranges
+from imcjax.pytree import record
 from imcjax.technology import Technology
 
 
@@ -33,6 +38,34 @@ def area_m2(bits: jax.Array | float, technology: Technology) -> jax.Array:
     return 1e-12 * jnp.exp2(log2) * scaling.area(technology) * technology.adc_area_scale
 
 
-def conversion_time_s(bits: jax.Array | float, rows: int, technology: Technology) -> jax.Array:
+def conversion_time_s(bits: jax.Array | float, rows: jax.Array | float, technology: Technology) -> jax.Array:
     """Second per conversion: b (0.00653 rows + 0.640) ns at 28 nm; the settling of a bitline of `rows` cells is part of it."""
     return jnp.asarray(bits, dtype=float) * (6.53e-12 * rows + 0.640e-9) * scaling.delay(technology)
+
+
+@family("zigzag28")
+@record
+class Zigzag28:
+    """The same as a record: a SAR ADC fitted at 28 nm; its scales are those of the technology."""
+
+    ranges: ClassVar[Ranges] = {"bits": (1, 14, "bits"), "node_m": (7e-9, 180e-9, "m")}
+    source: ClassVar[str] = "ZigZag-IMC (arXiv 2405.14978)"
+
+    def energy_j(
+        self, bits: jax.Array | float, technology: Technology, column: Column | None = None, *, hard: bool = False
+    ) -> jax.Array:
+        """Joule per conversion."""
+        return energy_j(real_bits(bits, hard=hard), technology)
+
+    def area_m2(
+        self, bits: jax.Array | float, technology: Technology, column: Column | None = None, *, hard: bool = False
+    ) -> jax.Array:
+        """Square metre of one ADC."""
+        return area_m2(real_bits(bits, hard=hard), technology)
+
+    def time_s(
+        self, bits: jax.Array | float, technology: Technology, column: Column | None = None, *, hard: bool = False
+    ) -> jax.Array:
+        """Second per conversion, the settling of the bitline included."""
+        rows = Column().rows if column is None else column.rows
+        return conversion_time_s(real_bits(bits, hard=hard), rows, technology)

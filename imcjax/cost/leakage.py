@@ -1,0 +1,20 @@
+"""Leakage: watt per square metre of silicon, times area, times time.
+
+There is no default. In NeuroSim V1.3's published runs (low-power process, RRAM) it is 17.9 W/m^2 for VGG-8 (1.19 uJ in 1.456
+ms on 45.55 mm^2) and 10.9 W/m^2 for ResNet-18 (10.6 uJ in 12.18 ms on 79.48 mm^2).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from imcjax.errors import check_number
+
+
+def energy_j(watt_per_m2: jax.Array | float, area_m2: jax.Array | float, time_s: jax.Array | float) -> jax.Array:
+    """Joule lost while the chip is on; without power gating that is the whole latency.
+
+    Raises:
+      UserError: a negative density.
+    """
+    check_number("leakage, watt_per_m2", watt_per_m2, 0.0, 1e9, unit="W/m^2")
+    return jnp.asarray(watt_per_m2, dtype=float) * area_m2 * time_s

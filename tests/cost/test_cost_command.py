@@ -1,0 +1,44 @@
+"""`imcjax cost` from end to end on a small network, and what it refuses."""
+
+import json
+
+import pytest
+
+from imcjax import cli
+
+
+ARGUMENTS = ["cost", "--model", "mlp", "--shape", "6x6x1"]
+
+
+def test_it_prints_sweeps_schedules_and_writes(tmp_path, capsys):
+    more = ["--sweep", "adc_bits=4:6", "--architecture", "isaac", "--replicate", "--adc", "survey", "--out", str(tmp_path)]
+    assert cli.main([*ARGUMENTS, *more]) == 0
+    shown = capsys.readouterr().out
+    for part in ("By layer", "By component", "Elasticity", "Roofs", "On isaac", "Sweep of adc_bits", "TOPS/W (1b-1b)"):
+        assert part in shown, part
+    result = json.loads((tmp_path / "cost.json").read_text())
+    assert [row["value"] for row in result["sweep"]["rows"]] == [4, 5, 6]
+    assert sum(layer["energy_j"] for layer in result["layers"]) == pytest.approx(result["energy_j"], rel=1e-5)
+    page = (tmp_path / "cost.html").read_text()
+    assert page.count("<img") == 5
+    assert "Elasticity of the energy" in page
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--sweep", "adc=4:6"], "'adc' cannot be swept"),
+        (["--adc", "sar"], "--adc.kind is 'sar'"),
+        (["--adc", "walden"], "needs fom_j"),
+        (["--hardware", "rram"], "neither a preset nor a file"),
+        (["--model", "lenet"], "There is no model 'lenet'"),
+        (["--architecture", "pum"], "neither an architecture nor a file"),
+        (["--shape", "6x0"], "give sizes as 28x28x1"),
+        (["--architecture", "isaac", "--batch", "0"], "--batch is 0"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(more, message, capsys):
+    assert cli.main([*ARGUMENTS, *more]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
