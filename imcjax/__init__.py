@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from imcjax.nn import Rule as Rule
     from imcjax.nn import calibrate as calibrate
     from imcjax.nn import convert as convert
+    from imcjax.nn import diagnose as diagnose
     from imcjax.nn import summary as summary
 
 __version__ = _version("imcjax")
 
 # The core needs no Flax; what does is imported on first use.
-_LAZY = {"Rule": "imcjax.nn", "calibrate": "imcjax.nn", "convert": "imcjax.nn", "summary": "imcjax.nn"}
+_LAZY = dict.fromkeys(("Rule", "calibrate", "convert", "diagnose", "summary"), "imcjax.nn")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,13 +4,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from imcjax.data import digits, mnist
+from imcjax.data import cifar10, digits, mnist
 from imcjax.data.base import Dataset as Dataset
 from imcjax.data.base import Split as Split
 from imcjax.errors import UserError, nearest
 
 
 LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
+    "cifar-10": cifar10.load,
     "digits": digits.load,
     "mnist": mnist.mnist,
     "fashion-mnist": mnist.fashion_mnist,

@@ -1,15 +1,20 @@
-"""Flax models on hardware: convert, calibrate, summary; and quantized in software: fake_quantize and what belongs to it."""
+"""Flax models on hardware: convert, calibrate, summary, diagnose, chips; and quantized in software: fake_quantize."""
 
 from imcjax.nn.adaround import adaround as adaround
 from imcjax.nn.batchnorm import fold_batchnorm as fold_batchnorm
 from imcjax.nn.batchnorm_statistics import reestimate_batchnorm as reestimate_batchnorm
 from imcjax.nn.bias_correction import correct_bias as correct_bias
 from imcjax.nn.calibrate import calibrate as calibrate
-from imcjax.nn.calibrate import matrices as matrices
 from imcjax.nn.calibrate import record_inputs as record_inputs
+from imcjax.nn.chips import Chips as Chips
+from imcjax.nn.chips import evaluate as evaluate
+from imcjax.nn.chips import load_chips as load_chips
+from imcjax.nn.chips import on_chip as on_chip
+from imcjax.nn.chips import program_chips as program_chips
+from imcjax.nn.chips import save_chips as save_chips
 from imcjax.nn.convert import convert as convert
-from imcjax.nn.convert import layers as layers
-from imcjax.nn.convert import operators as operators
+from imcjax.nn.diagnose import Diagnosis as Diagnosis
+from imcjax.nn.diagnose import diagnose as diagnose
 from imcjax.nn.fake_quantize import fake_operators as fake_operators
 from imcjax.nn.fake_quantize import fake_quantize as fake_quantize
 from imcjax.nn.fake_quantize import fit_inputs as fit_inputs
@@ -17,11 +22,16 @@ from imcjax.nn.fake_quantize import fit_weights as fit_weights
 from imcjax.nn.format_rules import FormatRule as FormatRule
 from imcjax.nn.formats import FakeQuantized as FakeQuantized
 from imcjax.nn.formats import FormatHolder as FormatHolder
+from imcjax.nn.hooks import layers as layers
+from imcjax.nn.hooks import matrices as matrices
+from imcjax.nn.hooks import operators as operators
 from imcjax.nn.operator import Operator as Operator
+from imcjax.nn.qwix_rules import rules_from_qwix as rules_from_qwix
 from imcjax.nn.rules import Rule as Rule
 from imcjax.nn.summary import summary as summary
 from imcjax.nn.variables import Bits as Bits
 from imcjax.nn.variables import Chip as Chip
+from imcjax.nn.variables import Correction as Correction
 from imcjax.nn.variables import HardwareVariable as HardwareVariable
 from imcjax.nn.variables import Noise as Noise
 from imcjax.nn.variables import Range as Range

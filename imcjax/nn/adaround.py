@@ -9,8 +9,8 @@ import numpy as np
 import optax
 
 from imcjax.errors import UserError
-from imcjax.nn.convert import layers
 from imcjax.nn.fake_quantize import fake_operators
+from imcjax.nn.hooks import plain_layers
 from imcjax.nn.layer_records import LayerRecord, Recorder
 from imcjax.quantize import Affine, Format, Lsq, Symmetric
 
@@ -68,7 +68,7 @@ def adaround(
     quantized = Recorder(model, hooks, exact=False)
     errors = {}
     for path, record in exact.items():
-        layer, hook = layers(model)[path], hooks[path]
+        layer, hook = plain_layers(model)[path], hooks[path]
         kernel = layer.kernel.get_value()
         kernel = kernel if getattr(layer, "mask", None) is None else kernel * layer.mask
         seen = quantized(model, batches)[path]

@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 
 from imcjax.errors import UserError
-from imcjax.nn.convert import layers
 from imcjax.nn.fake_quantize import fake_operators
 from imcjax.nn.formats import FakeQuantized
+from imcjax.nn.hooks import plain_layers
 from imcjax.nn.layer_records import LayerRecord, Recorder
 
 
@@ -35,7 +35,7 @@ def correct_bias(model: Any, batches: Iterable[Any]) -> list[str]:
     hooks = {path: hook for path, hook in fake_operators(model).items() if hook.weights is not None}
     if not hooks:
         raise UserError("The model has no layer with quantized weights; make it with imcjax.nn.fake_quantize.")
-    batches, found = [np.asarray(batch) for batch in batches], layers(model)
+    batches, found = [np.asarray(batch) for batch in batches], plain_layers(model)
     for path in hooks:
         if found[path].bias is None:
             found[path].bias = nnx.data(nnx.Param(jnp.zeros(found[path].kernel.get_value().shape[-1])))

@@ -3,23 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
-from imcjax.keys import fold_name
+from imcjax.keys import fold_index, fold_name
+from imcjax.nn import linen
 from imcjax.nn.batchnorm import fold_batchnorm
-from imcjax.nn.operator import BITS, ConvGeneralDilated, DotGeneral, Operator
+from imcjax.nn.hooks import hook, kernel_axes, modules, stack_of
+from imcjax.nn.operator import BITS
 from imcjax.nn.rules import Rule, as_rules, match
 from imcjax.nn.variables import HardwareVariable, Noise
 from imcjax.settings import Settings, complete
-
-
-HOOKS: dict[type, tuple[str, type[Operator]]] = {
-    nnx.Linear: ("dot_general", DotGeneral),
-    nnx.Conv: ("conv_general_dilated", ConvGeneralDilated),
-}
-"""Layer type -> the attribute that takes an operator, and the operator."""
 
 
 def convert(
@@ -28,18 +26,23 @@ def convert(
     *,
     rngs: nnx.Rngs | None = None,
     batchnorm: str | Mapping[str, str] = "digital",
+    sample: Any = None,
 ) -> Any:
     """The same model with its layers on hardware; `model` itself is left as it is.
 
-    nnx.Linear and nnx.Conv layers that a rule names compute on the hardware from now on; everything else stays digital, and
-    `summary` lists it. Uncalibrated, ranges are dynamic: call `calibrate` next.
+    nnx.Linear, LinearGeneral (so the projections of attention), Einsum and Conv layers that a rule names compute on hardware
+    from now on; everything else stays digital, and `summary` lists it. Layers that `nnx.vmap` stacks along axis 0 are converted
+    together: each has chips, ranges and noise of its own, and a hardware number is one for each. Uncalibrated, ranges are
+    dynamic: call `calibrate` next.
 
     Args:
-      model: an nnx module.
+      model: an nnx module; or a Linen model as `nnx.bridge.ToNNX`, initialised, whose Dense, DenseGeneral and Conv layers are
+        converted.
       rules: a Hardware for all layers, or an ordered list of `Rule`; the first match wins.
       rngs: lets layers draw noise, from the stream `imc`; without it they are noise-free.
       batchnorm: "digital" leaves BatchNorm layers digital; "fold" folds those that follow a layer directly in an
         nnx.Sequential into it; a mapping {norm path: layer path} folds the ones named.
+      sample: inputs of a Linen model, whose layers only show when it is called.
 
     Returns:
       A converted copy.
@@ -48,77 +51,81 @@ def convert(
       UserError: no layer to convert, a rule that matches nothing or asks for widths that its hardware does not have, or a
         BatchNorm that cannot be folded.
     """
-    _check_module(model)
-    model = nnx.clone(model)
+    modules(model)  # refuses what is no module
+    model = linen.opened(nnx.clone(model), sample)
     if batchnorm != "digital":
         fold_batchnorm(model, None if isinstance(batchnorm, str) else batchnorm, mode=batchnorm)
-    found = layers(model)
+    found = modules(model)
     if not found:
-        raise UserError(f"{type(model).__name__} has no nnx.Linear or nnx.Conv layer; there is nothing to put on hardware.")
-    chosen = match(as_rules(rules), list(found))
+        raise UserError(
+            f"{type(model).__name__} has no nnx.Linear, LinearGeneral, Einsum or Conv layer; there is nothing to put on "
+            "hardware."
+        )
+    chosen = match(as_rules(rules), {path: hook(layer).op_name for path, layer in found.items()})
     if all(rule.digital for rule in chosen.values()):
         raise UserError("The rules leave every layer digital; name at least one layer with hardware.")
-    noise = None if rngs is None else Noise(fold_name(rngs["imc"](), "imcjax"))
-    shared: dict[int, HardwareVariable] = {}
+    shared = _Shared(None if rngs is None else fold_name(rngs["imc"](), "imcjax"))
     for path, rule in chosen.items():
-        if rule.digital or rule.hardware is None:
+        technology = rule.technology()
+        if technology is None:
             continue
-        variable = shared.setdefault(id(rule.hardware), HardwareVariable(rule.hardware))
-        hook, operator = _hook(found[path])
-        _check_widths(rule, rule.hardware)
+        layer = found[path]
+        stack = stack_of(path, layer)
+        _check_widths(rule, technology)
         bits = {
-            "weight_bits": _width(rule.weight_bits, rule.hardware.encoding.weight_bits),
-            "input_bits": _width(rule.input_bits, rule.hardware.dac.input_bits),
-            "adc_bits": _width(rule.adc_bits, rule.hardware.adc.bits),
+            "weight_bits": _width(rule.weight_bits, technology.encoding.weight_bits),
+            "input_bits": _width(rule.input_bits, technology.dac.input_bits),
+            "adc_bits": _width(rule.adc_bits, technology.adc.bits),
         }
-        placed = operator(path, variable, bits, noise)
+        place, operator, _ = hook(layer)
+        variables = shared.hardware(rule, technology, stack), bits, shared.noise(stack)
+        if isinstance(layer, nnx.LinearGeneral):
+            layer.dot_general_cls = None  # it would come before the operator
+        placed = operator(path, *variables, stack=stack, **kernel_axes(layer))
         placed.replicas = rule.replicas
-        setattr(found[path], hook, nnx.data(placed))
+        setattr(layer, place, nnx.data(placed))
     return model
 
 
-def layers(model: Any) -> dict[str, Any]:
-    """The layers of a model that can be on hardware, by '/'-joined path.
+class _Shared:
+    """The variables that layers have in common, one of each kind for each shape of a stack."""
 
-    Raises:
-      UserError: not an nnx module.
-    """
-    _check_module(model)
-    return {
-        "/".join(str(part) for part in path): module
-        for path, module in nnx.iter_modules(model)
-        if any(isinstance(module, kind) for kind in HOOKS)
-    }
+    def __init__(self, key: jax.Array | None):
+        self.key = key
+        self._hardware: dict[Any, HardwareVariable] = {}
+        self._noise: dict[tuple[int, ...], Noise] = {}
 
+    def hardware(self, rule: Rule, technology: Hardware, stack: tuple[int, ...]) -> HardwareVariable:
+        """One wire resistance for all layers on it; members of a stack each have their own value of it."""
+        which = (id(rule.hardware), id(rule.encoding), stack)
+        if which not in self._hardware:
+            value = technology if not stack else jax.tree.map(lambda leaf: _repeated(leaf, stack), technology)
+            self._hardware[which] = HardwareVariable(value)
+        return self._hardware[which]
 
-def operators(model: Any) -> dict[str, Operator]:
-    """The operators of the layers that are on hardware, by the layers' paths, in the order of `layers`."""
-    found = {path: getattr(module, hook_name(module)) for path, module in layers(model).items()}
-    return {path: hook for path, hook in found.items() if isinstance(hook, Operator)}
-
-
-def hook_name(layer: Any) -> str:
-    """The attribute of a layer that takes the operator."""
-    return _hook(layer)[0]
-
-
-def _hook(module: Any) -> tuple[str, type[Operator]]:
-    return next(hook for kind, hook in HOOKS.items() if isinstance(module, kind))
+    def noise(self, stack: tuple[int, ...]) -> Noise | None:
+        """The key that all layers draw from; members of a stack draw from keys of their own."""
+        if self.key is None:
+            return None
+        if stack not in self._noise:
+            count = jnp.arange(int(np.prod(stack)), dtype=jnp.uint32)
+            keys = jax.vmap(lambda i: fold_index(fold_name(self.key, "member"), i))(count).reshape(stack)
+            self._noise[stack] = Noise(keys if stack else self.key)
+        return self._noise[stack]
 
 
-def _check_module(model: Any) -> None:
-    if not isinstance(model, nnx.Module):
-        raise UserError(f"model is a {type(model).__name__}; give a flax.nnx module.")
+def _repeated(leaf: Any, stack: tuple[int, ...]) -> jax.Array:
+    return jnp.broadcast_to(jnp.asarray(leaf, dtype=float), (*stack, *np.shape(leaf)))
 
 
 def _width(asked: float | None, widest: int | None) -> float | None:
     return widest if asked is None else asked
 
 
-def _check_widths(rule: Rule, hardware: Hardware) -> None:
+def _check_widths(rule: Rule, technology: Hardware) -> None:
     widths = {name: getattr(rule, name) for name in BITS}
     try:
         # Unsigned: one bit, the least of all, is only refused when calibration finds negative inputs.
-        complete(Settings(**widths, input_signed=False, replicas=rule.replicas), hardware)
+        complete(Settings(**widths, input_signed=False, replicas=rule.replicas), technology)
     except UserError as error:
         raise UserError(f"Rule({rule.module_path!r}) does not fit its hardware: {error}") from None

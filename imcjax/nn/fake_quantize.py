@@ -9,9 +9,9 @@ from flax import nnx
 
 from imcjax.errors import UserError
 from imcjax.keys import fold_name
-from imcjax.nn.convert import hook_name, layers
 from imcjax.nn.format_rules import FormatRule, choose
 from imcjax.nn.formats import FakeConvolution, FakeDotGeneral, FakeQuantized
+from imcjax.nn.hooks import hook_name, plain_layers
 from imcjax.nn.layer_records import Recorder
 from imcjax.nn.variables import Noise
 from imcjax.quantize import Format, calibrate
@@ -32,6 +32,8 @@ def fake_quantize(
 ) -> Any:
     """The same model with its nnx.Linear and nnx.Conv layers on quantized weights and inputs; `model` is left as it is.
 
+    Other layers stay as they are, and so do stacks of layers (`nnx.scan`).
+
     A format whose learned numbers are not given starts with those that its `init` chooses: for weights from the weights, for
     inputs from `sample`, run through the exact model; where nothing of a layer's sample is negative, a format that can be
     unsigned becomes so. The numbers are variables of the model: `Bits`, and `Range` those that are trained, for
@@ -47,10 +49,9 @@ def fake_quantize(
     Raises:
       UserError: no layer to quantize, a rule that matches nothing, weights that are not finite, a format that does not fit.
     """
-    if not isinstance(model, nnx.Module):
-        raise UserError(f"model is a {type(model).__name__}; give a flax.nnx module.")
+    plain_layers(model)  # refuses what is no module
     model = nnx.clone(model)
-    found = layers(model)
+    found = plain_layers(model)
     if not found:
         raise UserError(f"{type(model).__name__} has no nnx.Linear or nnx.Conv layer; there is nothing to quantize.")
     chosen = choose(rules, weights, inputs, list(found))
@@ -81,7 +82,7 @@ def fake_quantize(
 
 def fake_operators(model: Any) -> dict[str, FakeQuantized]:
     """What holds the formats of each quantized layer, by the layers' paths."""
-    hooks = {path: getattr(layer, hook_name(layer)) for path, layer in layers(model).items()}
+    hooks = {path: getattr(layer, hook_name(layer)) for path, layer in plain_layers(model).items()}
     return {path: hook for path, hook in hooks.items() if isinstance(hook, FakeQuantized)}
 
 
@@ -114,7 +115,7 @@ def fit_inputs(
 
 def fit_weights(model: Any, *, rule: str = "mse", percent: float = 99.9) -> None:
     """Choose the ranges of weight formats from the present weights, in place; arguments as for `fit_inputs`."""
-    found = layers(model)
+    found = plain_layers(model)
     for path, hook in fake_operators(model).items():
         if hook.weights is not None:
             kernel = found[path].kernel.get_value()

@@ -10,7 +10,7 @@ from flax import nnx
 from jax import lax
 
 from imcjax.errors import UserError
-from imcjax.nn.convert import hook_name, layers
+from imcjax.nn.hooks import hook_name, plain_layers
 
 
 class LayerRecord(NamedTuple):
@@ -47,7 +47,7 @@ class Recorder:
         def run(state: Any, batch: jax.Array) -> dict[str, list[jax.Array]]:
             seen: dict[str, list[jax.Array]] = {}
             copy = nnx.merge(graph, state, copy=True)
-            for path, layer in layers(copy).items():
+            for path, layer in plain_layers(copy).items():
                 if path in self.paths:
                     hook = hook_name(layer)
                     plain = lax.conv_general_dilated if hook == "conv_general_dilated" else lax.dot_general

@@ -1,7 +1,7 @@
-"""The analog matrix product as an operator that Flax layers take in place of `lax.dot_general` and its convolution."""
+"""The analog matrix product as an operator that Flax layers take in place of their digital one; its use in convolutions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,12 +15,16 @@ from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing, patches
+from imcjax.nn import direct
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
+from imcjax.quantize import straight_through
 from imcjax.settings import Settings
 
 
 BITS = ("weight_bits", "input_bits", "adc_bits")
 RANGES = ("weight_range", "input_range", "adc_range")
+BACKWARDS = ("exact", "straight_through")
+"""Backward passes: the derivative of what the hardware computes, or that of the digital product in its place."""
 
 
 def respond(chips: pipeline.Programmed, s: jax.Array, hardware: Hardware) -> pipeline.Settled:
@@ -48,6 +52,12 @@ class Operator(nnx.Module):
       input_signed, replicas, slices, phases: as in `Settings`, static.
       noise: the shared `Noise`, or None for noise-free layers.
       chip: a `Chip`, or None.
+      correction: a `Correction`, or None.
+      weight_noise: a `WeightNoise`, or None.
+      backward: whose derivative the product has (static), one of `BACKWARDS`.
+      direct: whether fresh chips are made by `imcjax.nn.direct` (static), for cells that are perfect.
+      stack: leading axes of the layer's kernel (static): several layers that `nnx.scan` or `nnx.vmap` runs as one. All of an
+        operator's variables have these axes too.
     """
 
     weight_bits: Any
@@ -57,12 +67,21 @@ class Operator(nnx.Module):
     input_range: Any
     adc_range: Any
 
-    def __init__(self, path: str, hardware: HardwareVariable, bits: dict[str, float | None], noise: Noise | None):
+    def __init__(
+        self,
+        path: str,
+        hardware: HardwareVariable,
+        bits: dict[str, float | None],
+        noise: Noise | None,
+        *,
+        stack: tuple[int, ...] = (),
+    ):
         self.path = path
+        self.stack = stack
         self.hardware = hardware
         for name in BITS:
             width = bits.get(name)
-            setattr(self, name, nnx.data(None if width is None else Bits(jnp.asarray(width, dtype=float))))
+            setattr(self, name, nnx.data(None if width is None else Bits(jnp.full(stack, width, dtype=float))))
         for name in RANGES:
             setattr(self, name, nnx.data(None))
         self.input_signed = True
@@ -70,8 +89,12 @@ class Operator(nnx.Module):
         self.slices: int | None = None
         self.phases: int | None = None
         self.noise = nnx.data(noise)
-        self.calls = Calls(jnp.zeros((), jnp.uint32))
+        self.calls = Calls(jnp.zeros(stack, jnp.uint32))
         self.chip: Any = nnx.data(None)
+        self.correction: Any = nnx.data(None)
+        self.weight_noise: Any = nnx.data(None)
+        self.backward = "exact"
+        self.direct = False
 
     @property
     def technology(self) -> Hardware:
@@ -95,11 +118,22 @@ class Operator(nnx.Module):
         hardware, settings = self.technology, self.settings()
         # Codes of many bits are not exact in half precision.
         x, w = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, w))
+        if self.weight_noise is not None and key is not None:
+            unit = lax.stop_gradient(jnp.max(jnp.abs(w)))
+            draw = jax.random.normal(fold_name(key, "weights"), w.shape, w.dtype)
+            w = w + self.weight_noise.get_value() * unit * draw
+        digital = (x, w)
+        if self.backward == "straight_through":
+            x, w = lax.stop_gradient(digital)
 
         def one(chip: Any, x: jax.Array, w: jax.Array, group: jax.Array) -> jax.Array:
             folded = fold_index(key, group)
             if isinstance(chip, pipeline.Settled):
                 return pipeline.multiply(chip, x, hardware, settings, key=fold_name(folded, "adc"))
+            if chip is None and self.direct:
+                chip = direct.settle(w, hardware, settings, key=fold_name(folded, "program"))
+                conversions = fold_name(fold_name(folded, "read"), "adc")
+                return pipeline.multiply(chip, x, hardware, settings, key=conversions)
             if chip is None:
                 chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
             return pipeline.read(chip, x, hardware, settings, key=fold_name(folded, "read"))
@@ -108,9 +142,28 @@ class Operator(nnx.Module):
         groups = w.shape[0]
         if groups == 1:
             first = jax.tree.map(lambda leaf: leaf[0], chip)
-            return one(first, x[..., 0, :], w[0], jnp.uint32(0))[..., None, :]
-        run = jax.vmap(one, in_axes=(0, -2, 0, 0), out_axes=-2)
-        return run(chip, x, w, jnp.arange(groups, dtype=jnp.uint32))
+            y = one(first, x[..., 0, :], w[0], jnp.uint32(0))[..., None, :]
+        else:
+            run = jax.vmap(one, in_axes=(0, -2, 0, 0), out_axes=-2)
+            y = run(chip, x, w, jnp.arange(groups, dtype=jnp.uint32))
+        if self.correction is not None:
+            gain, offset = self.correction.get_value()
+            y = y * gain + offset
+        if self.backward == "straight_through":
+            y = straight_through(y, jnp.einsum("...gi,gio->...go", *digital))
+        return y
+
+    def check_single(self) -> None:
+        """Refuse a stack of layers that is called as if it were one.
+
+        Raises:
+          UserError: naming the layer.
+        """
+        if self.calls.get_value().ndim:
+            raise UserError(
+                f"Layer {self.path!r} is a stack of {self.stack}, but its state was not taken apart with its kernel; scan or "
+                "map all state of the module along axis 0."
+            )
 
     def conductances(
         self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0
@@ -119,16 +172,31 @@ class Operator(nnx.Module):
 
         The key is the chip's; this layer's part of it is folded with the layer's path.
         """
-        hardware, settings, own = self.technology, self.settings(), fold_name(key, self.path)
+        chips = self.program(w, key)
+        return chips, self.cells(chips, key, time)
 
-        def one(w: jax.Array, group: jax.Array) -> tuple[pipeline.Programmed, jax.Array]:
-            folded = fold_index(own, group)
-            chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
-            return chip, pipeline.conductances(chip, hardware, key=fold_name(folded, "read"), time=time)
+    def program(self, w: jax.Array, key: jax.Array | None) -> pipeline.Programmed:
+        """The chip of `conductances` by itself: what can be read at several times."""
+        hardware, settings = self.technology, self.settings()
+        return self._by_group(lambda w, own: pipeline.program(w, hardware, settings, key=fold_name(own, "program")), key, w)
 
-        if w.shape[0] == 1:
-            return jax.tree.map(lambda leaf: leaf[None], one(w[0], jnp.uint32(0)))
-        return jax.vmap(one)(w, jnp.arange(w.shape[0], dtype=jnp.uint32))
+    def cells(self, chips: pipeline.Programmed, key: jax.Array | None, time: jax.Array | float = 0.0) -> jax.Array:
+        """The cells of a chip that `program` returned with the same key, at one read, siemens; leading group axis."""
+        hardware = self.technology
+
+        def one(chip: pipeline.Programmed, own: jax.Array | None) -> jax.Array:
+            return pipeline.conductances(chip, hardware, key=fold_name(own, "read"), time=time)
+
+        return self._by_group(one, key, chips)
+
+    def _by_group(self, one: Callable[[Any, jax.Array | None], Any], key: jax.Array | None, tree: Any) -> Any:
+        """one(tree, key) of each group with its own key; leaves of `tree` and of the result have a leading group axis."""
+        own = fold_name(key, self.path)
+        groups = jax.tree.leaves(tree)[0].shape[0]
+        if groups == 1:
+            alone = one(jax.tree.map(lambda leaf: leaf[0], tree), fold_index(own, jnp.uint32(0)))
+            return jax.tree.map(lambda leaf: leaf[None], alone)
+        return jax.vmap(lambda part, group: one(part, fold_index(own, group)))(tree, jnp.arange(groups, dtype=jnp.uint32))
 
     def settle(self, w: jax.Array, key: jax.Array | None, time: jax.Array | float = 0.0) -> pipeline.Settled:
         """The chip of `conductances`, wires included: what `Chip` takes."""
@@ -143,50 +211,16 @@ class Operator(nnx.Module):
         return fold_index(fold_name(self.noise.get_value(), self.path), count)
 
 
-class DotGeneral(Operator):
-    """An `Operator` with the signature of `lax.dot_general`, for `nnx.Linear`."""
-
-    def matrices(self, kernel: jax.Array) -> jax.Array:
-        """The kernel (n_in, n_out) as (1, n_in, n_out)."""
-        return kernel[None]
-
-    def vectors(self, x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **_: Any) -> jax.Array:
-        """Inputs (..., n_in) as (..., 1, n_in).
-
-        Raises:
-          UserError: another contraction than the one that `nnx.Linear` asks for.
-        """
-        expected = (((x.ndim - 1,), (0,)), ((), ()))
-        if dimension_numbers != expected or kernel.ndim != 2:
-            raise UserError(
-                f"Layer {self.path!r} contracts {dimension_numbers}; only the last axis by a matrix can be converted."
-            )
-        return x[..., None, :]
-
-    def some_vectors(self, most: int, x: jax.Array, *args: Any, **kwargs: Any) -> tuple[jax.Array, int]:
-        """At most `most` of the `vectors`, evenly chosen, as (vectors, 1, n_in); and how many there are."""
-        rows = self.vectors(x, *args, **kwargs).reshape(-1, 1, x.shape[-1])
-        return rows[evenly(len(rows), most)], len(rows)
-
-    def __call__(
-        self,
-        x: jax.Array,
-        kernel: jax.Array,
-        dimension_numbers: Any,
-        precision: Any = None,
-        preferred_element_type: Any = None,
-        **_: Any,
-    ) -> jax.Array:
-        """As `lax.dot_general`."""
-        y = self.matmul(self.vectors(x, kernel, dimension_numbers), self.matrices(kernel))[..., 0, :]
-        return y.astype(preferred_element_type or jnp.result_type(x, kernel))
-
-
 class ConvGeneralDilated(Operator):
     """An `Operator` with the signature of `lax.conv_general_dilated`, for `nnx.Conv`: the convolution unrolled.
 
     The static geometry is the layer's: window, strides, padding, dilation, groups.
     """
+
+    @staticmethod
+    def exactly(*args: Any, **kwargs: Any) -> jax.Array:
+        """The digital convolution that this stands for."""
+        return lax.conv_general_dilated(*args, **kwargs)
 
     def matrices(self, kernel: jax.Array, groups: int) -> jax.Array:
         """The kernel (*window, channels / groups, n_out) as (groups, prod(window) * channels / groups, n_out / groups).
@@ -216,9 +250,9 @@ class ConvGeneralDilated(Operator):
         """Inputs (batch, *space, channels) as (batch, *positions, groups, n_in).
 
         Raises:
-          UserError: a convolution that dilates its input.
+          UserError: a convolution that dilates its input, or inputs of other channels.
         """
-        self._check(lhs_dilation)
+        self._check(x, kernel, lhs_dilation, feature_group_count)
         rows = unroll(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count)
         return self._packing(kernel.shape, feature_group_count).join(rows)
 
@@ -235,11 +269,17 @@ class ConvGeneralDilated(Operator):
         **_: Any,
     ) -> tuple[jax.Array, int]:
         """At most `most` of the `vectors`, evenly chosen, as (vectors, groups, n_in); and how many there are."""
-        self._check(lhs_dilation)
+        self._check(x, kernel, lhs_dilation, feature_group_count)
         rows, total = some_vectors(x, kernel.shape, window_strides, padding, rhs_dilation, feature_group_count, most)
         return self._packing(kernel.shape, feature_group_count).join(rows), total
 
-    def _check(self, lhs_dilation: Sequence[int] | None) -> None:
+    def _check(self, x: jax.Array, kernel: jax.Array, lhs_dilation: Sequence[int] | None, groups: int) -> None:
+        self.check_single()
+        channels = kernel.shape[-2] * groups
+        if x.shape[-1] != channels:
+            raise UserError(
+                f"Layer {self.path!r} was given inputs of shape {x.shape}; their last axis must have {channels} channels."
+            )
         if lhs_dilation is not None and math.prod(lhs_dilation) != 1:
             raise UserError(f"Layer {self.path!r} dilates its input; leave it digital with Rule({self.path!r}, digital=True).")
 

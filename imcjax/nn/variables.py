@@ -25,3 +25,11 @@ class Calls(nnx.Variable):
 
 class Chip(nnx.Variable):
     """One chip's state of a layer: `Programmed` devices, or the `Settled` matrix that they answer with."""
+
+
+class Correction(nnx.Variable):
+    """(gain, offset), each (groups, n_out), by which the digital side corrects the outputs of one layer on one chip."""
+
+
+class WeightNoise(nnx.Variable):
+    """Standard deviation of Gaussian noise on one layer's weights while it is trained, relative to its largest weight."""

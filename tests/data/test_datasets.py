@@ -148,6 +148,6 @@ def test_counts_that_do_not_agree(small, monkeypatch):
 
 
 def test_unknown_name():
-    assert data.names() == ["digits", "fashion-mnist", "mnist"]
+    assert data.names() == ["cifar-10", "digits", "fashion-mnist", "mnist"]
     with pytest.raises(UserError, match=r"^there is no data set 'mnits' \(nearest: mnist, .*\); give"):
         data.load("mnits")

@@ -8,6 +8,9 @@ from imcjax import Rule
 from .example import QUANTIZED
 
 
+RULES = [Rule("heads/1|pair/query", digital=True), Rule(".*", QUANTIZED)]
+
+
 class Mixed(nnx.Module):
     def __init__(self, rngs):
         self.conv = nnx.Conv(4, 12, (3, 3), feature_group_count=2, rngs=rngs)
@@ -18,7 +21,9 @@ class Mixed(nnx.Module):
 
 
 def test_layers_with_tiles_arrays_and_widths():
-    summary = imcjax.summary(imcjax.convert(Mixed(nnx.Rngs(0)), [Rule("heads/1", digital=True), Rule(".*", QUANTIZED)]))
+    summary = imcjax.summary(
+        imcjax.convert(Mixed(nnx.Rngs(0)), [Rule("heads/1|pair/query", digital=True), Rule(".*", QUANTIZED)])
+    )
     conv, head = summary.layers
     # 18 x 6 on 8 x 4 arrays: 3 x 2 tiles; 6-bit weights in 2-bit cells: 3 slices; two polarities, two groups
     assert (conv.path, conv.shape, conv.row_tiles, conv.col_tiles) == ("conv", (2, 18, 6), 3, 2)
@@ -27,10 +32,13 @@ def test_layers_with_tiles_arrays_and_widths():
     assert (head.path, head.shape, head.arrays) == ("heads/0", (1, 12, 3), 3 * 2 * 2 * 1)
     assert head.bits == (6, 6, 8)
     assert head.hardware == "quantized"
+    assert (conv.dacs, conv.adcs) == (conv.arrays * 8, 3 * 2 * 3 * 2)  # a DAC a row; an ADC for the four columns of a slice
 
 
 def test_what_stays_digital_is_listed():
-    summary = imcjax.summary(imcjax.convert(Mixed(nnx.Rngs(0)), [Rule("heads/1", digital=True), Rule(".*", QUANTIZED)]))
+    summary = imcjax.summary(
+        imcjax.convert(Mixed(nnx.Rngs(0)), [Rule("heads/1|pair/query", digital=True), Rule(".*", QUANTIZED)])
+    )
     assert summary.digital == [
         "drop (Dropout)",
         "heads/1 (Linear)",
@@ -42,7 +50,7 @@ def test_what_stays_digital_is_listed():
 def test_the_text_is_a_table():
     text = str(imcjax.summary(imcjax.convert(Mixed(nnx.Rngs(0)), QUANTIZED)))
     row = next(line for line in text.splitlines() if "conv" in line)
-    for part in ("18 x 6 x 2", "3 x 2", "72", "56%", "6/6/8", "dynamic", "quantized"):
+    for part in ("18 x 6 x 2", "3 x 2", "72", "56%", "6/6/8", "576/36", "dynamic", "quantized"):
         assert part in row, part
     assert "norm (BatchNorm)" in text
     assert max(len(line) for line in text.splitlines()) <= 110

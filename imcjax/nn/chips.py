@@ -1,0 +1,310 @@
+"""Chips of a whole model: programmed many at a time, aged, corrected, judged, kept on disk. Each is a pytree."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from imcjax.devices.base import check_time
+from imcjax.devices.compensation import column_scale, global_scale
+from imcjax.errors import UserError, check_number, nearest
+from imcjax.keys import fold_index, fold_name
+from imcjax.layout import by_output, tiling
+from imcjax.nn.hooks import hook_name, layers, matrices, member_path, operators, placed, together
+from imcjax.nn.operator import answers, respond
+from imcjax.nn.recording import record_inputs
+from imcjax.nn.variables import Chip, Correction
+from imcjax.pipeline import Settled
+from imcjax.pytree import record
+
+
+COMPENSATIONS = ("global", "column")
+"""How drift is made up for: by one factor for a layer, or by one for each column (`imcjax.devices.compensation`)."""
+
+
+@record
+class Chips:
+    """Programmed chips of a model; leaves have a leading axis of chips. `chips[i]` is one of them, without that axis.
+
+    Attributes:
+      programmed: path of a layer -> `Programmed`, leaves (chips, groups, ...).
+      key: (chips,) the key that each was programmed from; None: the noise-free mean chip, once.
+    """
+
+    programmed: dict[str, Any]
+    key: Any
+
+    def __len__(self) -> int:
+        return jax.tree.leaves(self.programmed)[0].shape[0]
+
+    def __getitem__(self, index: int) -> "Chips":
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
+
+def chip_keys(key: jax.Array, numbers: Any) -> jax.Array:
+    """The keys of the chips with these numbers: those of a chip are the same whatever others are computed beside it."""
+    return jax.vmap(lambda i: fold_index(fold_name(key, "chip"), i))(jnp.asarray(numbers, jnp.uint32))
+
+
+def program_chips(model: Any, key: jax.Array | None, count: int = 1, *, chunk: int = 8) -> Chips:
+    """Program `count` chips with a converted model's weights, in one compiled call, at most `chunk` of them side by side.
+
+    Chip number i is a function of the model, the key and i alone.
+
+    Args:
+      model: a converted model.
+      key: of all chips; None: one noise-free mean chip.
+      count: how many; 1 without a key.
+      chunk: bounds the memory beyond that of the result.
+
+    Raises:
+      UserError: a model without layers on hardware, or counts below 1.
+    """
+    check_number("count", count, 1, whole=True)
+    check_number("chunk", chunk, 1, whole=True)
+    _checked(model)
+    if key is None:
+        return Chips(jax.tree.map(lambda leaf: leaf[None], _program(model, None)), None)
+    graph, state = nnx.split(model)
+
+    @jax.jit
+    def run(state: Any, keys: jax.Array) -> Any:
+        return lax.map(lambda own: _program(nnx.merge(graph, state, copy=True), own), keys, batch_size=min(chunk, count))
+
+    keys = chip_keys(key, np.arange(count))
+    return Chips(run(state, keys), keys)
+
+
+def on_chip(
+    model: Any,
+    chip: Chips,
+    *,
+    time: jax.Array | float = 0.0,
+    compensation: str | None = None,
+    columns: dict[str, Any] | None = None,
+    norms: Any = None,
+) -> Any:
+    """A copy of a converted model that computes on one programmed chip, `time` seconds after programming.
+
+    Args:
+      model: the converted model that the chip was programmed with.
+      chip: one of `Chips`.
+      time: seconds since programming.
+      compensation: of drift, by what the chip measures on itself now and measured when it was programmed: "global", "column"
+        or None.
+      columns: inputs of each layer (`record_inputs`): gain and offset of every column are calibrated on them, by least squares
+        against the exact products; None: not.
+      norms: a batch of the model's inputs, on which the statistics of BatchNorm layers are estimated anew, on the chip; None:
+        those of the model stay.
+
+    Raises:
+      UserError: an unknown compensation, a chip of another model, a time that the device does not cover.
+    """
+    if compensation is not None and compensation not in COMPENSATIONS:
+        raise UserError(f"compensation is {compensation!r}{nearest(str(compensation), COMPENSATIONS)}.")
+    found, ops = layers(model), operators(model)
+    if set(ops) != set(chip.programmed):
+        raise UserError(
+            f"The chip holds the layers {', '.join(chip.programmed)}, the model has {', '.join(ops)} on hardware; give the "
+            "model that the chip was programmed with."
+        )
+    settled = {path: _settle(op, chip.programmed[path], chip.key, time, compensation) for path, op in ops.items()}
+    corrections = None
+    if columns is not None:
+        corrections = {
+            path: _correct(op, settled[path], matrices(found[path]), columns[path].inputs) for path, op in ops.items()
+        }
+    copy = nnx.clone(model)
+    for path, module in placed(copy).items():
+        op = getattr(module, hook_name(module))
+        names = [member_path(path, index) for index in np.ndindex(op.stack)]
+        op.chip = nnx.data(Chip(together(op.stack, [settled[name] for name in names])))
+        if corrections is not None:
+            op.correction = nnx.data(Correction(together(op.stack, [corrections[name] for name in names])))
+    if norms is not None:
+        _estimate_norms(copy, norms)
+    return copy
+
+
+def evaluate(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    key: jax.Array | None = None,
+    chips: "int | Chips" = 1,
+    times: Sequence[float] = (0.0,),
+    chunk: int = 8,
+    batch: int = 256,
+    compensation: str | None = None,
+    columns: Any = None,
+    norms: Any = None,
+) -> Float[np.ndarray, "chips times"]:
+    """(chips, times) accuracies of a converted classifier over chips and over the seconds since programming.
+
+    Chips are programmed, aged, read and forgotten `chunk` at a time: memory does not grow with their number, time grows in
+    proportion, and one compiled program serves all. A chip is read once at each time: read noise is that of slow fluctuations.
+
+    Args:
+      model: a converted model; call its `eval()` first where that matters.
+      x, y: inputs (n, ...) and classes (n,).
+      key: of the chips; None: the noise-free mean chip.
+      chips: how many, or `Chips` that are programmed already.
+      times: seconds since programming.
+      chunk: chips side by side.
+      batch: inputs side by side; the last batch is filled up.
+      compensation: as for `on_chip`.
+      columns: a batch of inputs on which every chip's columns are calibrated; None: not.
+      norms: a batch of inputs on which every chip estimates its BatchNorm statistics; None: not.
+
+    Raises:
+      UserError: as `on_chip`; inputs and classes that do not fit each other.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if len(x) != len(y) or len(x) == 0:
+        raise UserError(f"x has {len(x)} inputs and y {len(y)} classes; give one class for each of at least one input.")
+    _checked(model)
+    for operator in operators(model).values():
+        if operator.technology.device.covers is not None:
+            check_time(operator.technology.device, np.asarray(times, float))
+    keys = chips.key if isinstance(chips, Chips) else None if key is None else chip_keys(key, np.arange(chips))
+    count = 1 if keys is None else len(keys)
+    seen = None if columns is None else record_inputs(model, [columns])
+    graph, state = nnx.split(model)
+    seconds = jnp.asarray(times, float)
+    batches = _batches(x, y, batch)
+    options = {"compensation": compensation, "norms": None if norms is None else jnp.asarray(norms), "columns": seen}
+
+    def one(state: Any, chip: Any, own: Any) -> jax.Array:
+        plain = nnx.merge(graph, state, copy=True)
+        programmed = _program(plain, own) if chip is None else chip
+
+        def at(time: jax.Array) -> jax.Array:
+            ready = on_chip(plain, Chips(programmed, own), time=time, **options)
+            split, rest = nnx.split(ready)
+
+            def hits(part: tuple[jax.Array, jax.Array]) -> jax.Array:
+                logits = nnx.merge(split, rest, copy=True)(part[0])
+                return jnp.sum(jnp.argmax(logits, axis=-1) == part[1])
+
+            return jnp.sum(lax.map(hits, batches))
+
+        return jnp.stack([at(time) for time in seconds])
+
+    @jax.jit
+    def run(state: Any, chip: Any, own: Any) -> jax.Array:
+        return one(state, chip, own) if own is None else jax.vmap(one, (None, 0, 0))(state, chip, own)
+
+    if keys is None:
+        only = None if not isinstance(chips, Chips) else chips[0].programmed
+        return np.asarray(run(state, only, None))[None] / len(x)
+    size = min(chunk, count)
+    rows = []
+    for first in range(0, count, size):
+        numbers = np.minimum(np.arange(first, first + size), count - 1)  # the last chunk is filled up
+        part = jax.tree.map(lambda leaf, at=numbers: leaf[at], chips.programmed) if isinstance(chips, Chips) else None
+        rows.append(np.asarray(run(state, part, keys[numbers])))
+    return np.concatenate(rows)[:count] / len(x)
+
+
+def save_chips(chips: Chips, folder: str | Path) -> None:
+    """Keep chips in `folder`, whole or not at all."""
+    from imcjax.training import Store  # with it comes Orbax
+
+    Store(Path(folder)).save("chips", len(chips), chips, {"keyed": chips.key is not None})
+
+
+def load_chips(folder: str | Path, model: Any, key: jax.Array | None = None) -> Chips:
+    """The chips that `save_chips` kept, for the model that they were programmed with.
+
+    Args:
+      folder: where they are.
+      model: the converted model.
+      key: any key of the same generator as the chips'; None: `jax.random.key`'s.
+
+    Raises:
+      UserError: nothing there, or chips of another model.
+    """
+    from imcjax.training import Store
+
+    store = Store(Path(folder))
+    notes, step = store.notes("chips"), store.step("chips")
+    if notes is None or step is None:
+        raise UserError(f"There are no chips in {folder}; give a folder that save_chips has written.")
+    keys = chip_keys(jax.random.key(0) if key is None else key, np.arange(step)) if notes["keyed"] else None
+    shapes = jax.eval_shape(lambda: program_chips(model, None if keys is None else keys[0], step))
+    found = store.load("chips", Chips(shapes.programmed, keys))
+    assert found is not None
+    return found[1]
+
+
+def _checked(model: Any) -> None:
+    if not placed(model):
+        raise UserError("The model has no layer on hardware; convert it first with imcjax.convert.")
+
+
+def _program(model: Any, key: jax.Array | None) -> dict[str, Any]:
+    """One chip: path -> `Programmed`, leaves (groups, ...)."""
+    found = layers(model)
+    return {path: op.program(matrices(found[path]), key) for path, op in operators(model).items()}
+
+
+def _settle(operator: Any, chip: Any, key: Any, time: Any, compensation: str | None) -> Settled:
+    """A layer's chip at one time, what its columns answer scaled up by what drift has taken."""
+    hardware = operator.technology
+    now = operator.cells(chip, key, time)
+    settled = respond(chip, answers(chip, now, hardware), hardware)
+    if compensation is None:
+        return settled
+    before = operator.cells(chip, key, 0.0)  # (groups, S, D, T, C, r, c)
+    if compensation == "global":
+        scale = jax.vmap(global_scale)(now, before).reshape(-1, 1, 1, 1, 1)
+    else:
+        layout = tiling((settled.n_in, settled.matrix.shape[-1]), hardware)
+        scales = jax.vmap(lambda a, b: column_scale(a, b, pair_axis=1))(now, before)  # (groups, S, 1, T, C, 1, c)
+        scale = by_output(jnp.moveaxis(scales, 2, 1), layout)  # (groups, 1, T, S, N)
+    k, t, _, s, n = settled.matrix.shape[1:]
+    gains = jnp.ones((len(now), k, t, s, n), now.dtype) if settled.gains is None else settled.gains
+    return settled.replace(gains=gains * scale)
+
+
+def _correct(operator: Any, settled: Settled, w: Any, x: Any) -> tuple[jax.Array, jax.Array]:
+    """Gain and offset (groups, n_out) that bring a chip's outputs nearest to the exact products, by least squares."""
+    from imcjax import pipeline
+
+    hardware, settings = operator.technology, operator.settings()
+    x = jnp.asarray(x)
+    exact = jnp.einsum("sgi,gio->gso", x, w, precision=lax.Precision.HIGHEST)
+    found = jax.vmap(lambda chip, x: pipeline.multiply(chip, x, hardware, settings), in_axes=(0, 1))(settled, x)
+    middle, target = found.mean(1, keepdims=True), exact.mean(1, keepdims=True)
+    spread = jnp.sum((found - middle) ** 2, 1)
+    gain = jnp.where(spread > 0, jnp.sum((found - middle) * (exact - target), 1) / jnp.where(spread > 0, spread, 1), 1)
+    return gain, target[:, 0] - gain * middle[:, 0]
+
+
+def _estimate_norms(model: Any, batch: Any) -> None:
+    """Running statistics of the BatchNorm layers as this batch has them, in place."""
+    norms = [module for _, module in nnx.iter_modules(model) if isinstance(module, nnx.BatchNorm)]
+    if not norms:
+        raise UserError("The model has no BatchNorm layer; leave norms out.")
+    before = [(norm.momentum, norm.use_running_average) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.use_running_average = 0.0, False
+    model(jnp.asarray(batch))
+    for norm, (momentum, running) in zip(norms, before, strict=True):
+        norm.momentum, norm.use_running_average = momentum, running
+
+
+def _batches(x: np.ndarray, y: np.ndarray, batch: int) -> tuple[Float[Array, "batches batch ..."], Any]:
+    """Inputs and classes in batches of one size; the last is filled up, with classes that there are none of."""
+    size = min(batch, len(x))
+    missing = -len(x) % size
+    x = np.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1))
+    y = np.pad(y, (0, missing), constant_values=-1)
+    return jnp.asarray(x.reshape(-1, size, *x.shape[1:])), jnp.asarray(y.reshape(-1, size))
