@@ -4,7 +4,7 @@ Everything here reads the finished result, a plain dict as result.json holds it,
 """
 
 from imcjax.report.accuracy_plot import accuracy_plot
-from imcjax.report.cost_page import cost_tables, write_cost_page
+from imcjax.report.cost_page import cost_page, cost_tables, write_cost_page
 from imcjax.report.html import write_html
 from imcjax.report.layer_plots import bits_plot, energy_plot
 from imcjax.report.plots import save_plots
@@ -17,6 +17,7 @@ from imcjax.report.units import si
 __all__ = [
     "accuracy_plot",
     "bits_plot",
+    "cost_page",
     "cost_tables",
     "energy_plot",
     "headline",

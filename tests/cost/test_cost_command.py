@@ -2,15 +2,30 @@
 
 import json
 
+import numpy as np
 import pytest
+from flax import nnx
 
-from imcjax import cli
+from imcjax import cli, models, xla
 
 
 ARGUMENTS = ["cost", "--model", "mlp", "--shape", "6x6x1"]
 
 
-def test_it_prints_sweeps_schedules_and_writes(tmp_path, capsys):
+class Tiny(nnx.Module):
+    """A network of one layer."""
+
+    def __init__(self, shape, classes):
+        self.head = nnx.Linear(int(np.prod(shape)), classes, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        return self.head(x.reshape(len(x), -1))
+
+
+@pytest.mark.slow
+def test_it_prints_sweeps_schedules_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(models, "build", lambda name, shape, classes, seed: Tiny(shape, classes))
+    monkeypatch.setattr(xla, "keep_compiled", lambda: None)
     more = ["--sweep", "adc_bits=4:6", "--architecture", "isaac", "--replicate", "--adc", "survey", "--out", str(tmp_path)]
     assert cli.main([*ARGUMENTS, *more]) == 0
     shown = capsys.readouterr().out

@@ -131,5 +131,5 @@ def test_slopes_are_finite_at_the_ends():
         lambda x: interconnect.h_tree_length_m(1e-6, x),
     ]
     for f in functions:
-        slopes = jax.vmap(jax.grad(f))(jnp.asarray([1.0, 1.5, 2.0, 7.3]))
+        slopes = jax.jit(jax.vmap(jax.grad(f)))(jnp.asarray([1.0, 1.5, 2.0, 7.3]))
         assert np.isfinite(np.asarray(slopes)).all()
