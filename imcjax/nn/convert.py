@@ -58,8 +58,8 @@ def convert(
     found = modules(model)
     if not found:
         raise UserError(
-            f"{type(model).__name__} has no nnx.Linear, LinearGeneral, Einsum or Conv layer; there is nothing to put on "
-            "hardware."
+            f"{type(model).__name__} has no nnx.Linear or nnx.Conv layer, and no LinearGeneral or Einsum; there is nothing to "
+            "put on hardware."
         )
     chosen = match(as_rules(rules), {path: hook(layer).op_name for path, layer in found.items()})
     if all(rule.digital for rule in chosen.values()):
