@@ -47,8 +47,8 @@ def load(data_dir: Path | None = None) -> Dataset:
     parts = [_parse(name, content[name]) for name in FILES]
     images, labels = (np.concatenate([part[i] for part in parts[:-1]]) for i in range(2))
     validation, train = choose(labels, len(labels) // 10)
-    splits = (Split(_scaled(images[part]), labels[part]) for part in (train, validation))
-    return Dataset("cifar-10", *splits, Split(_scaled(parts[-1][0]), parts[-1][1]), classes=10, shape=(32, 32, 3))
+    splits = [(images[train], labels[train]), (images[validation], labels[validation]), parts[-1]]
+    return Dataset("cifar-10", *(Split(_scaled(x), y) for x, y in splits), classes=10, shape=(32, 32, 3))
 
 
 @jax.jit

@@ -1,5 +1,7 @@
 """MobileNetV2: depthwise convolutions, the hard case for arrays."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ class ConvNorm(nnx.Module):
         self, n_in: int, n_out: int, size: int, *, strides: int = 1, groups: int = 1, active: bool = True, rngs: nnx.Rngs
     ):
         window, pad, init = (size, size), size // 2, nnx.initializers.he_normal()
-        geometry = {"strides": strides, "padding": pad, "feature_group_count": groups}
+        geometry: dict[str, Any] = {"strides": strides, "padding": pad, "feature_group_count": groups}
         self.conv = nnx.Conv(n_in, n_out, window, **geometry, use_bias=False, kernel_init=init, rngs=rngs)
         self.norm = nnx.BatchNorm(n_out, momentum=0.9, rngs=rngs)
         self.active = active
@@ -80,10 +82,10 @@ class MobileNetV2(nnx.Module):
 
     def __call__(self, x: Float[Array | np.ndarray, "batch height width channels"]) -> Float[Array, "batch classes"]:
         """x: (batch, *shape). Returns the logits."""
-        x = self.stem(jnp.asarray(x))
+        y = self.stem(jnp.asarray(x))
         for block in self.blocks:
-            x = block(x)
-        return self.output(self.head(x).mean(axis=(1, 2)))
+            y = block(y)
+        return self.output(self.head(y).mean(axis=(1, 2)))
 
 
 def _channels(wanted: float) -> int:

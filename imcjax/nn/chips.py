@@ -21,7 +21,7 @@ from imcjax.nn.operator import answers, respond
 from imcjax.nn.recording import record_inputs
 from imcjax.nn.variables import Chip, Correction
 from imcjax.pipeline import Settled
-from imcjax.pytree import record
+from imcjax.pytree import record, replace
 
 
 COMPENSATIONS = ("global", "column")
@@ -271,7 +271,7 @@ def _settle(operator: Any, chip: Any, key: Any, time: Any, compensation: str | N
         scale = by_output(jnp.moveaxis(scales, 2, 1), layout)  # (groups, 1, T, S, N)
     k, t, _, s, n = settled.matrix.shape[1:]
     gains = jnp.ones((len(now), k, t, s, n), now.dtype) if settled.gains is None else settled.gains
-    return settled.replace(gains=gains * scale)
+    return replace(settled, gains=gains * scale)
 
 
 def _correct(operator: Any, settled: Settled, w: Any, x: Any) -> tuple[jax.Array, jax.Array]:

@@ -10,7 +10,7 @@ from flax import nnx
 
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
-from imcjax.keys import fold_index, fold_name
+from imcjax.keys import fold_name
 from imcjax.nn import linen
 from imcjax.nn.batchnorm import fold_batchnorm
 from imcjax.nn.hooks import hook, kernel_axes, modules, stack_of
@@ -58,8 +58,8 @@ def convert(
     found = modules(model)
     if not found:
         raise UserError(
-            f"{type(model).__name__} has no nnx.Linear, LinearGeneral, Einsum or Conv layer; there is nothing to put on "
-            "hardware."
+            f"{type(model).__name__} has no nnx.Linear or nnx.Conv layer, and no LinearGeneral or Einsum; there is nothing to "
+            "put on hardware."
         )
     chosen = match(as_rules(rules), {path: hook(layer).op_name for path, layer in found.items()})
     if all(rule.digital for rule in chosen.values()):
@@ -108,8 +108,8 @@ class _Shared:
         if self.key is None:
             return None
         if stack not in self._noise:
-            count = jnp.arange(int(np.prod(stack)), dtype=jnp.uint32)
-            keys = jax.vmap(lambda i: fold_index(fold_name(self.key, "member"), i))(count).reshape(stack)
+            count, shared = jnp.arange(int(np.prod(stack)), dtype=jnp.uint32), fold_name(self.key, "member")
+            keys = jax.vmap(lambda i: jax.random.fold_in(shared, i))(count).reshape(stack)
             self._noise[stack] = Noise(keys if stack else self.key)
         return self._noise[stack]
 

@@ -27,6 +27,7 @@ from imcjax.nn.hooks import hook_name, layers, matrices, members, operators, pla
 from imcjax.nn.operator import Operator
 from imcjax.nn.recording import Recorded, record_inputs
 from imcjax.nn.variables import HardwareVariable, Noise
+from imcjax.pytree import replace
 from imcjax.quantize import largest_code
 from imcjax.readout import Current
 from imcjax.settings import Settings, complete
@@ -164,7 +165,7 @@ def _weights(hardware: Hardware) -> Hardware | None:
     encoding = hardware.encoding
     if encoding.weight_bits is None or not isinstance(encoding, Differential):
         return None
-    return hardware.replace(encoding=encoding.replace(weight_bits=None))
+    return hardware.replace(encoding=replace(encoding, weight_bits=None))
 
 
 def _device(hardware: Hardware) -> Hardware | None:

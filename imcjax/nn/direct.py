@@ -1,63 +1,97 @@
-"""Arrays of perfect cells in one step: what pairs of cells without errors and wires answer with is the digits themselves.
+"""Products on arrays of perfect cells in one pass: cells without errors and wires answer with the weights themselves.
 
-Training with noise on the weights (and not on cells) spends most of its time on such arrays otherwise: each pass over the cells
-is one over twice the weights, and every one of them draws noise of size zero.
+Training with noise on the weights, and not on the cells, spends most of its time on such arrays otherwise: they take passes
+over twice the weights, and every cell draws noise of size zero. Ranges that follow the data are constants to the gradient
+here; their derivatives, through a maximum, take several times as long as the product.
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax import pipeline
+from imcjax.conversion import full_scale_levels, unit_current
 from imcjax.devices import Generic
-from imcjax.digits import weight_digits
+from imcjax.digits import input_digits
 from imcjax.errors import concrete
-from imcjax.fabrication import converters
 from imcjax.hardware import Hardware
-from imcjax.keys import fold_name
 from imcjax.layout import tiling
 from imcjax.mapping import Differential
+from imcjax.quantize import clip_through, quantize
 from imcjax.settings import Settings, complete
 
 
 def perfect_device(device: Any) -> bool:
     """Whether cells hold what they are given and nothing else; numbers must be known."""
-    if not isinstance(device, Generic) or device.levels is not None:
-        return False
-    sigmas = [concrete(sigma) for sigma in (device.program_sigma, device.read_sigma)]
-    return all(sigma is not None and not sigma.any() for sigma in sigmas)
+    return isinstance(device, Generic) and device.levels is None and _zero(device.program_sigma, device.read_sigma)
 
 
-def perfect_cells(hardware: Hardware) -> bool:
-    """Whether `settle` is what `pipeline.program` and `settle` give."""
-    encoding = hardware.encoding
-    if not isinstance(encoding, Differential) or not perfect_device(hardware.device):
-        return False
-    return hardware.wires is None and hardware.readout.kind == "current" and encoding.columns == 1
+def applies(hardware: Hardware) -> bool:
+    """Whether `product` computes what `pipeline.mvm` does; numbers must be known.
+
+    Continuous weights in pairs of perfect cells without wires, inputs in one phase, and uniform ADCs whose only flaw is noise.
+    """
+    encoding, dac, adc = hardware.encoding, hardware.dac, hardware.adc
+    pairs = isinstance(encoding, Differential) and encoding.weight_bits is None and encoding.columns == 1
+    cells = perfect_device(hardware.device) and hardware.wires is None and hardware.readout.kind == "current"
+    once = dac.kind == "sign_magnitude" and dac.flaws is None and dac.phases == 1 and hardware.accumulation == "digital"
+    flaws = adc.flaws if adc.bits is not None else None
+    plain = adc.bits is None or adc.kind == "sign_magnitude"
+    if flaws is not None:
+        plain = plain and flaws.rounding == "nearest" and flaws.dnl_sigma is None
+        plain = plain and _zero(flaws.gain_sigma, flaws.offset_sigma, flaws.inl)
+    return pairs and cells and once and plain
 
 
-def settle(
-    w: Float[Array, "n_in n_out"], hardware: Hardware, settings: Settings, *, key: jax.Array | None = None
-) -> pipeline.Settled:
-    """A chip of perfect cells with the weights (n_in, n_out), at any read; the key draws its converters."""
+def product(
+    x: Float[Array, "... n_in"],
+    w: Float[Array, "n_in n_out"],
+    hardware: Hardware,
+    settings: Settings,
+    *,
+    key: jax.Array | None = None,
+) -> Float[Array, "... n_out"]:
+    """`pipeline.mvm` on hardware to which this `applies`; the key draws the noise of the conversions."""
     settings = complete(settings, hardware)
-    digits, step = weight_digits(w, hardware, settings)
-    layout, device = tiling(w.shape, hardware), hardware.device
-    level = (device.g_max - device.g_min) / hardware.encoding.top_digit
-    joined = layout.join_columns(layout.cut(digits.values * level))  # (S, T, r, N)
-    count = len(digits.values)
-    adc = None if hardware.adc.bits is None else converters(hardware, layout, count, fold_name(key, "adc"), w.dtype)
-    dac = hardware.dac.draw((layout.row_tiles, layout.tile_rows), fold_name(key, "dac"), w.dtype)
-    return pipeline.Settled(
-        matrix=jnp.moveaxis(joined, 0, -2)[None],
-        dac=dac,
-        adc=adc,
-        noise=None,
-        gains=None,
-        offsets=None,
-        weight_step=step,
-        slice_weights=digits.place,
-        n_in=w.shape[0],
-    )
+    layout = tiling(w.shape, hardware)
+    largest = settings.weight_range
+    if largest is None:
+        largest = lax.stop_gradient(jnp.max(jnp.abs(w)))
+        largest = jnp.where(largest > 0, largest, 1)
+    else:
+        w = clip_through(w, -largest, largest)
+    if settings.input_range is None:
+        settings = settings.replace(input_range=lax.stop_gradient(jnp.max(jnp.abs(x))))
+    (digits,), step, _ = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
+    sums = [digits[:, rows] @ w[rows] / largest for rows in _row_tiles(layout.n_in, layout.tile_rows)]
+    if settings.adc_bits is not None:
+        given = settings.adc_range
+        limit = full_scale_levels(hardware, settings, layout.tile_rows) if given is None else given / unit_current(hardware)
+        limits = jnp.broadcast_to(limit, (layout.row_tiles, 1, 1, 1, layout.n_out))[:, 0, :, 0]  # (T, 1, N)
+        sums = _converted(sums, limits, hardware, settings, key)
+    total = sum(sums[1:], start=sums[0])
+    return (total * (step * largest)).reshape(*x.shape[:-1], -1)
+
+
+def _converted(sums: list[jax.Array], limits: jax.Array, hardware: Hardware, settings: Settings, key: Any) -> list[jax.Array]:
+    """Partial sums (B, N) as the ADCs report them."""
+    flaws = hardware.adc.flaws
+    if flaws is not None and flaws.noise_sigma is not None and key is not None:
+        noise = jax.random.normal(key, (len(sums), *sums[0].shape), sums[0].dtype)
+        sums = [s + flaws.noise_sigma * limit * n for s, limit, n in zip(sums, limits, noise)]
+    found = []
+    for s, limit in zip(sums, limits):
+        codes, lsb = quantize(s, limit, settings.adc_bits)  # type: ignore[arg-type]
+        found.append(codes * lsb)
+    return found
+
+
+def _row_tiles(n_in: int, rows: int) -> list[slice]:
+    return [slice(first, min(first + rows, n_in)) for first in range(0, n_in, rows)]
+
+
+def _zero(*values: Any) -> bool:
+    known = [concrete(value) for value in values]
+    return all(value is not None and not value.any() for value in known)

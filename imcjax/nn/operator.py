@@ -55,7 +55,7 @@ class Operator(nnx.Module):
       correction: a `Correction`, or None.
       weight_noise: a `WeightNoise`, or None.
       backward: whose derivative the product has (static), one of `BACKWARDS`.
-      direct: whether fresh chips are made by `imcjax.nn.direct` (static), for cells that are perfect.
+      direct: whether products on fresh chips are those of `imcjax.nn.direct` (static).
       stack: leading axes of the layer's kernel (static): several layers that `nnx.scan` or `nnx.vmap` runs as one. All of an
         operator's variables have these axes too.
     """
@@ -120,7 +120,8 @@ class Operator(nnx.Module):
         x, w = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, w))
         if self.weight_noise is not None and key is not None:
             unit = lax.stop_gradient(jnp.max(jnp.abs(w)))
-            draw = jax.random.normal(fold_name(key, "weights"), w.shape, w.dtype)
+            # Drawn before it is used: XLA would draw it again in every product that it is used in (jax 0.10.1, on a CPU).
+            draw = lax.optimization_barrier(jax.random.normal(fold_name(key, "weights"), w.shape, w.dtype))
             w = w + self.weight_noise.get_value() * unit * draw
         digital = (x, w)
         if self.backward == "straight_through":
@@ -131,9 +132,7 @@ class Operator(nnx.Module):
             if isinstance(chip, pipeline.Settled):
                 return pipeline.multiply(chip, x, hardware, settings, key=fold_name(folded, "adc"))
             if chip is None and self.direct:
-                chip = direct.settle(w, hardware, settings, key=fold_name(folded, "program"))
-                conversions = fold_name(fold_name(folded, "read"), "adc")
-                return pipeline.multiply(chip, x, hardware, settings, key=conversions)
+                return direct.product(x, w, hardware, settings, key=fold_name(folded, "adc"))
             if chip is None:
                 chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
             return pipeline.read(chip, x, hardware, settings, key=fold_name(folded, "read"))

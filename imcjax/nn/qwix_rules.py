@@ -32,7 +32,7 @@ def rules_from_qwix(rules: Iterable[Any], hardware: Hardware, *, adc_bits: float
         if getattr(rule, "tile_size", None) is not None:
             raise UserError(f"{where} has tile_size {rule.tile_size}; arrays decide how matrices are cut, leave it out.")
         weight, act = (_bits(where, name, getattr(rule, name, None)) for name in ("weight_qtype", "act_qtype"))
-        ops = tuple(getattr(rule, "op_names", ()) or ())
+        ops: tuple[str, ...] = tuple(getattr(rule, "op_names", None) or [])
         if ops and not any(name in OP_NAMES for name in ops):
             continue  # about operations that hardware does not compute
         ops = tuple(name for name in ops if name in OP_NAMES)

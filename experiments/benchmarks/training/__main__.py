@@ -1,0 +1,241 @@
+"""A hardware-aware training step beside the plain one and its peers: python -m experiments.benchmarks.training --json OUT."""
+
+import importlib
+import importlib.metadata
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from flax import nnx
+from rich.console import Console
+from rich.table import Table
+
+import imcjax
+from experiments.benchmarks import timing
+from imcjax import Hardware, converters, models
+from imcjax.conversion import unit_current
+from imcjax.fast_random import fast_key
+from imcjax.files import write_json, write_text
+from imcjax.nn import operators
+from imcjax.training import Options as Training
+from imcjax.training import Trainer, cross_entropy
+
+
+RATE = 0.05
+HARDWARE = Hardware(
+    name="cfg8",
+    rows=512,
+    cols=512,
+    dac=converters.Dac(input_bits=8, bits=8),
+    adc=converters.Adc(bits=8, flaws=converters.Flaws(noise_sigma=0.04 / 10)),
+)
+"""8-bit inputs and ADCs, noise of 0.04 of the largest product before each conversion, arrays of 512 x 512 cells."""
+WEIGHT_NOISE = 0.05
+ADC_RANGE = 10.0
+"""Largest products (max|w| max|x|) at the ADC's largest code."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Steps of gradient descent with noisy weights and 8-bit converters; peers that are not installed are left out."""
+
+    json: Path
+    """File for the result; a .md of the same name goes beside it."""
+    threads: int = 1
+    """Processors that all may use."""
+    rounds: int = 7
+    """How often they take turns."""
+    resnet: bool = False
+    """Measure ResNet-20 on 32 images of 32 x 32 pixels too."""
+
+
+class MLP(nnx.Module):
+    """784-512-256-10, ReLU."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        sizes = (784, 512, 256, 10)
+        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Logits of (batch, 784)."""
+        for i, layer in enumerate(self.layers):
+            x = layer(jax.nn.relu(x) if i else x)
+        return x
+
+
+def main(options: Options) -> dict[str, Any]:
+    """Measure everything that the options ask for."""
+    threads = timing.use_threads(options.threads)
+    result: dict[str, Any] = {"threads": threads, "versions": _versions(), "rows": [], "left_out": []}
+    works: dict[str, tuple[Any, tuple[int, ...]]] = {"MLP 784-512-256-10, batch 128": (MLP(nnx.Rngs(0)), (128, 784))}
+    if options.resnet:
+        works["ResNet-20, batch 32"] = (models.build("resnet20", (32, 32, 3), 10, 0), (32, 32, 32, 3))
+    for work, (model, shape) in works.items():
+        rng = np.random.default_rng(1)
+        x, y = rng.normal(size=shape).astype(np.float32), rng.integers(0, 10, shape[0]).astype(np.int32)
+        jobs = {"plain Flax": flax_step(model, x, y)}
+        for name, key in {"jax.random": jax.random.key(0), "fast": fast_key(0)}.items():
+            jobs[f"imcjax, {name}"] = our_step(model, x, y, key)
+        for name, build in PEERS.items():
+            try:
+                jobs[name] = build(len(shape) == 4, x, y, threads)
+            except ImportError as reason:
+                result["left_out"].append({"work": work, "solver": name, "reason": str(reason)})
+        first = {}
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            jax.block_until_ready(job())
+            first[name] = time.perf_counter() - start
+            jax.block_until_ready(job())
+        times = timing.take_turns(jobs, options.rounds)
+        base = times["plain Flax"]["min_s"]
+        for name, spent in times.items():
+            memory = timing.peak_bytes(jobs[name])
+            row = {"work": work, "solver": name, **spent, "first_s": first[name], "peak_bytes": memory}
+            result["rows"].append(row | {"times_flax": spent["min_s"] / base})
+    return result
+
+
+def flax_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
+    """A step of the plain model, as a pure function of its state."""
+    copy = nnx.clone(model)
+    copy.train()
+    graph, params, rest = nnx.split(copy, nnx.Param, ...)
+
+    @jax.jit
+    def step(params: Any, rest: Any, x: jax.Array, y: jax.Array) -> Any:
+        def loss(params: Any) -> Any:
+            whole = nnx.merge(graph, params, rest, copy=True)
+            return cross_entropy(whole(x), y), nnx.split(whole, nnx.Param, ...)[2]
+
+        (value, after), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        return jax.tree.map(lambda p, g: p - RATE * g, params, grads), after, value
+
+    inputs, labels = jnp.asarray(x), jnp.asarray(y)
+    held = {"state": (params, rest)}
+
+    def run() -> Any:
+        params, rest, value = step(*held["state"], inputs, labels)
+        held["state"] = (params, rest)
+        return value
+
+    return run
+
+
+def our_step(model: Any, x: np.ndarray, y: np.ndarray, key: jax.Array) -> Callable[[], Any]:
+    """The same model with every product on hardware; fresh noise in every step."""
+    converted = imcjax.convert(model, HARDWARE)
+    largest = 127 * unit_current(HARDWARE)  # ampere, of the largest product: inputs have a sign and seven bits
+    for operator in operators(converted).values():
+        operator.set_range("adc_range", ADC_RANGE * largest)
+    trainer = Trainer(converted, optax.sgd(RATE), Training(weight_noise=WEIGHT_NOISE), key=key)
+    inputs, labels = jnp.asarray(x), jnp.asarray(y)
+    held = {"state": trainer.start()}
+
+    def run() -> Any:
+        held["state"], metrics = trainer.step(held["state"], inputs, labels)
+        return metrics["loss"]
+
+    return run
+
+
+def torch_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int, convert: Any = None) -> Callable[[], Any]:
+    """A step of the same perceptron in PyTorch, or of what `convert` makes of it.
+
+    Raises:
+      ImportError: without torch, and for ResNet-20, which is not written in it here.
+    """
+    torch = importlib.import_module("torch")
+    if convolutions:
+        raise ImportError("ResNet-20 is written for Flax only")
+    torch.set_num_threads(threads)
+    sizes = (784, 512, 256, 10)
+    stages: list[Any] = []
+    for n_in, n_out in itertools.pairwise(sizes):
+        stages += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*stages[:-1])
+    model = model if convert is None else convert(model)
+    optimizer = torch.optim.SGD(model.parameters(), RATE)
+    inputs, labels = torch.from_numpy(x), torch.from_numpy(y).long()
+
+    def run() -> Any:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return run
+
+
+def aihwkit_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int) -> Callable[[], Any]:
+    """The same on aihwkit's torch tiles, with converters and noise as in `HARDWARE`.
+
+    Raises:
+      ImportError: where torch or aihwkit is missing.
+    """
+    conversion, configs, utils = (
+        importlib.import_module(f"aihwkit.{name}") for name in ("nn.conversion", "simulator.configs", "simulator.parameters")
+    )
+    config = configs.TorchInferenceRPUConfig()
+    config.forward.inp_res, config.forward.out_res = 1 / 254, 1 / 254
+    config.forward.out_bound, config.forward.out_noise = ADC_RANGE, 0.04
+    config.modifier.type, config.modifier.std_dev = utils.enums.WeightModifierType.ADD_NORMAL, WEIGHT_NOISE
+    config.mapping.weight_scaling_omega = 1.0
+    return torch_step(convolutions, x, y, threads, lambda model: conversion.convert_to_analog(model, config))
+
+
+PEERS: dict[str, Callable[[bool, np.ndarray, np.ndarray, int], Callable[[], Any]]] = {
+    "plain PyTorch": torch_step,
+    "aihwkit": aihwkit_step,
+}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("jax", "jaxlib", "flax", "torch", "aihwkit"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+HEADS = ("work", "", "least", "median", "times plain Flax", "first call", "memory")
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table, written out."""
+    memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
+    times = [f"{1e3 * row[name]:.3g} ms" for name in ("min_s", "median_s")]
+    return [row["work"], row["solver"], *times, f"{row['times_flax']:.2f}", f"{row['first_s']:.2g} s", memory]
+
+
+def save(result: dict[str, Any], path: Path) -> None:
+    """The numbers, and the table beside them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, result)
+    rows = [HEADS, ["---"] * len(HEADS), *map(cells, result["rows"])]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    left = "".join(f"\n{entry['solver']} was left out of {entry['work']}: {entry['reason']}." for entry in result["left_out"])
+    head = f"# One training step, {result['threads']} thread(s) for all\n\n{versions}.\n\n"
+    write_text(path.with_suffix(".md"), head + "\n".join(lines) + "\n" + left + ("\n" if left else ""))
+
+
+if __name__ == "__main__":
+    given = tyro.cli(Options, prog="python -m experiments.benchmarks.training")
+    measured = main(given)
+    save(measured, given.json)
+    shown = Table(*HEADS, title=f"One training step, {measured['threads']} thread(s)")
+    for entry in measured["rows"]:
+        shown.add_row(*cells(entry))
+    Console().print(shown)

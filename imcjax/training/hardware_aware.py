@@ -1,0 +1,271 @@
+"""Hardware-aware training: one step as a pure function of a state, for the loop of `fit` and for a loop of one's own."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from imcjax.errors import UserError, check_number, nearest
+from imcjax.fast_random import fast_key
+from imcjax.keys import fold_index, fold_name
+from imcjax.nn.direct import applies
+from imcjax.nn.hooks import hook_name, placed
+from imcjax.nn.operator import BACKWARDS
+from imcjax.nn.variables import Noise, WeightNoise
+from imcjax.training.losses import correct, cross_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a model on hardware is trained. What the forward pass goes through is the model's hardware.
+
+    Each step programs fresh chips: programming noise, converters, partial sums and, by `Hardware.solver`, exact ("auto") or
+    approximate ("pade") IR drop.
+
+    Attributes:
+      chips: chips a step; loss and gradient are their mean.
+      backward: "exact", the derivative of what the hardware computes (rounding passes straight through), or "straight_through",
+        that of the digital product, whatever the hardware made of it (Y. Bengio et al., arXiv 1308.3432).
+      weight_noise: standard deviation of Gaussian noise on the weights, relative to each layer's largest, new for each chip
+        (V. Joshi et al., Nature Communications 11, 2473, 2020); None: none.
+      accumulate: parts that a batch is computed in, one after another, to save memory; the gradient is that of the whole.
+      distill: share of the teacher's outputs in the loss, from 0 to 1.
+      temperature: of both in that part (G. Hinton et al., arXiv 1503.02531).
+      ema: decay of the running mean of the parameters; None: none is kept.
+      activations: "float32" or "bfloat16": what is computed between layers in; parameters and arrays stay as they are.
+    """
+
+    chips: int = 1
+    backward: str = "exact"
+    weight_noise: float | None = None
+    accumulate: int = 1
+    distill: float = 0.0
+    temperature: float = 4.0
+    ema: float | None = None
+    activations: str = "float32"
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+          UserError: naming the option.
+        """
+        for name, low, high, whole in _RANGES:
+            check_number(name, getattr(self, name), low, high, whole=whole)
+        for name, known in (("backward", BACKWARDS), ("activations", ("float32", "bfloat16"))):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} is {getattr(self, name)!r}{nearest(str(getattr(self, name)), known)}.")
+
+
+_RANGES = (
+    ("chips", 1, 10_000, True),
+    ("weight_noise", 0.0, 1.0, False),
+    ("accumulate", 1, 10_000, True),
+    ("distill", 0.0, 1.0, False),
+    ("temperature", 1e-3, 1e3, False),
+    ("ema", 0.0, 1.0, False),
+)
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes, a pytree.
+
+    Attributes:
+      params: the model's parameters.
+      rest: its other state: running statistics, ranges, hardware, counters.
+      moments: the optimizer's.
+      ema: running mean of the parameters; None: none is kept.
+      step: how many steps were done.
+    """
+
+    params: Any
+    rest: Any
+    moments: Any
+    ema: Any
+    step: jax.Array
+
+
+class Trainer:
+    """A model, an optimizer and options as a pure step.
+
+        trainer = Trainer(model, optax.adam(1e-3), Options(chips=2))
+        state = trainer.start()
+        for x, y in batches:
+            state, metrics = trainer.step(state, x, y)
+        model = trainer.model(state)
+
+    Attributes:
+      options: as given.
+      key: what chips are drawn from: step number i from fold_index(key, i).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: optax.GradientTransformation,
+        options: Options | None = None,
+        *,
+        loss: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
+        teacher: Any = None,
+        key: jax.Array | None = None,
+        mesh: Mesh | None = None,
+    ):
+        """A trainer; the model itself is left as it is.
+
+        Args:
+          model: an nnx model, converted or not.
+          optimizer: of Optax.
+          options: None: the defaults.
+          loss: of (outputs, labels): a mean over the batch.
+          teacher: a model whose outputs are aimed at too, by `Options.distill`.
+          key: of the chips; None: `imcjax.fast_random.fast_key(0)`.
+          mesh: batches are spread over its first axis, everything else is on all of its devices; None: one device.
+
+        Raises:
+          UserError: options out of range, or a teacher without a share in the loss or a share without a teacher.
+        """
+        options = Options() if options is None else options
+        options.check()
+        if (teacher is None) != (options.distill == 0):
+            raise UserError(f"distill is {options.distill} and teacher {type(teacher).__name__}; give both, or neither.")
+        self.options, self.optimizer, self.loss, self.mesh = options, optimizer, loss, mesh
+        self.key = fast_key(0) if key is None else key
+        prepared = _prepared(model, options, self.key)
+        self._graph, self._params, self._rest = nnx.split(prepared, nnx.Param, ...)
+        self._teacher = None
+        if teacher is not None:
+            teacher = nnx.clone(teacher)
+            teacher.eval()
+            self._teacher = nnx.split(teacher)
+        self._run = jax.jit(self._step)
+
+    def start(self) -> TrainState:
+        """The state before the first step."""
+        ema = None if self.options.ema is None else jax.tree.map(jnp.copy, self._params)
+        state = TrainState(self._params, self._rest, self.optimizer.init(self._params), ema, jnp.zeros((), jnp.uint32))
+        return self.place(state)
+
+    def place(self, state: TrainState) -> TrainState:
+        """A state, of a checkpoint say, on the devices."""
+        state = jax.tree.map(jnp.asarray, state)
+        return state if self.mesh is None else jax.device_put(state, NamedSharding(self.mesh, PartitionSpec()))
+
+    def step(self, state: TrainState, x: Any, y: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One step on inputs (batch, ...) and labels (batch, ...): the new state, and the means of loss and accuracy.
+
+        Raises:
+          UserError: a batch that `accumulate` parts or the mesh's devices do not divide.
+        """
+        parts = self.options.accumulate * (1 if self.mesh is None else self.mesh.devices.shape[0])
+        if len(x) % parts or len(x) != len(y):
+            raise UserError(f"The batch has {len(x)} inputs and {len(y)} labels; give as many of both, a multiple of {parts}.")
+        x, y = jnp.asarray(x), jnp.asarray(y)
+        if self.mesh is not None:
+            spread = NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
+            x, y = jax.device_put(x, spread), jax.device_put(y, spread)
+        return self._run(state, x, y)
+
+    def model(self, state: TrainState, *, ema: bool | None = None) -> Any:
+        """The model to evaluate, with the parameters or their running mean, where one is kept and `ema` is not False."""
+        mean = state.ema is not None if ema is None else ema
+        if mean and state.ema is None:
+            raise UserError("No running mean of the parameters was kept; give Options(ema=...).")
+        model = nnx.merge(self._graph, state.ema if mean else state.params, state.rest, copy=True)
+        for module in placed(model).values():
+            operator = getattr(module, hook_name(module))
+            operator.weight_noise = nnx.data(None)
+            operator.backward, operator.direct = "exact", False
+        model.eval()
+        return model
+
+    def outputs(self, params: Any, rest: Any, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        """Outputs of fresh chips, and the model's other state after the call."""
+        model = nnx.merge(self._graph, params, rest, copy=True)
+        for module in placed(model).values():
+            operator = getattr(module, hook_name(module))
+            operator.noise.set_value(_of_stack(key, operator.stack))
+            operator.calls.set_value(jnp.zeros(operator.stack, jnp.uint32))
+        found = model(x)
+        return found, nnx.split(model, nnx.Param, ...)[2]
+
+    def _step(self, state: TrainState, x: jax.Array, y: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        own = fold_index(self.key, state.step)
+        parts = self.options.accumulate
+        rest, total = state.rest, None
+        # Interleaved parts: each device keeps its own share of every part.
+        for part in range(parts):
+            gradient: Any = jax.value_and_grad(self._objective, has_aux=True)
+            (loss, (hits, rest)), grads = gradient(state.params, rest, x[part::parts], y[part::parts], own)
+            found = (grads, {"loss": loss, "accuracy": hits})
+            total = found if total is None else jax.tree.map(jnp.add, total, found)
+        assert total is not None
+        grads, metrics = jax.tree.map(lambda sum_: sum_ / parts, total)
+        updates, moments = self.optimizer.update(grads, state.moments, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        decay, ema = self.options.ema, state.ema
+        if decay is not None:
+            ema = jax.tree.map(lambda mean, value: decay * mean + (1 - decay) * value, ema, params)
+        return TrainState(params, rest, moments, ema, state.step + 1), metrics
+
+    def _objective(self, params: Any, rest: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
+        if self.options.chips == 1:
+            outputs, after = self.outputs(params, rest, x, fold_index(key, 0))
+            loss, hits = self._loss(outputs, x, y)
+            return loss, (hits, after)
+        keys = jax.vmap(lambda i: fold_index(key, i))(jnp.arange(self.options.chips, dtype=jnp.uint32))
+        outputs, after = jax.vmap(self.outputs, in_axes=(None, None, None, 0))(params, rest, x, keys)
+        loss, hits = jax.vmap(self._loss, in_axes=(0, None, None))(outputs, x, y)
+        return loss.mean(), (hits.mean(), jax.tree.map(_mean_of_chips, after))
+
+    def _loss(self, outputs: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+        loss = self.loss(outputs, y)
+        if self._teacher is not None:
+            graph, state = self._teacher
+            wanted = nnx.merge(graph, state, copy=True)(x).astype(outputs.dtype)
+            loss = (1 - self.options.distill) * loss + self.options.distill * _distance(
+                outputs, wanted, self.options.temperature
+            )
+        classes = outputs.ndim == 2 and y.ndim == 1
+        return loss, correct(outputs, y).mean() if classes else jnp.full((), jnp.nan)
+
+
+def _distance(outputs: jax.Array, wanted: jax.Array, temperature: float) -> jax.Array:
+    """Kullback-Leibler divergence from the teacher's softened classes, nat, times the squared temperature."""
+    log_p, log_q = (jax.nn.log_softmax(z / temperature) for z in (wanted, outputs))
+    return temperature**2 * jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1).mean()
+
+
+def _prepared(model: Any, options: Options, key: jax.Array) -> Any:
+    """A copy in training mode whose layers on hardware draw, with the options' noise and backward pass."""
+    copy = nnx.clone(model)
+    copy.train()
+    noises: dict[tuple[int, ...], Noise] = {}
+    for module in placed(copy).values():
+        operator = getattr(module, hook_name(module))
+        if operator.stack not in noises:
+            noises[operator.stack] = Noise(_of_stack(key, operator.stack))
+        operator.noise = nnx.data(noises[operator.stack])
+        operator.backward = options.backward
+        operator.direct = applies(operator.technology)
+        noise = options.weight_noise
+        operator.weight_noise = nnx.data(None if noise is None else WeightNoise(jnp.full(operator.stack, noise, dtype=float)))
+    if options.activations == "bfloat16":
+        for _, module in nnx.iter_modules(copy):
+            if hasattr(module, "dtype") and hasattr(module, "param_dtype"):
+                setattr(module, "dtype", jnp.bfloat16)  # noqa: B010  (of a kind that has one)
+    return copy
+
+
+def _of_stack(key: jax.Array, stack: tuple[int, ...]) -> jax.Array:
+    return jax.random.split(fold_name(key, "member"), stack) if stack else key
+
+
+def _mean_of_chips(leaf: jax.Array) -> jax.Array:
+    """Of running statistics; of keys and counters any."""
+    return leaf.mean(0) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf[0]
