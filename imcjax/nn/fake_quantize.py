@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -107,10 +108,13 @@ def fit_inputs(
         return
     for path, record in Recorder(model, paths, exact=True)(model, batches).items():
         holder, vectors = hooks[path].inputs, jnp.asarray(record.vectors(VECTORS))
-        fmt = holder.get()
-        if hasattr(fmt, "signed"):
-            fmt = fmt.replace(signed=any(bool((x < 0).any()) for x in record.inputs))
-        holder.set(fmt.init(vectors) if rule is None else calibrate(fmt, vectors, rule, percent=percent))
+        signed = any(bool((x < 0).any()) for x in record.inputs)
+        fmt = holder.get().replace(signed=signed) if hasattr(holder.family, "signed") else holder.get()
+
+        def fitted(fmt: Format = fmt, vectors: jax.Array = vectors) -> Format:
+            return fmt.init(vectors) if rule is None else calibrate(fmt, vectors, rule, percent=percent)
+
+        holder.set(_named(path, "inputs", fitted))
 
 
 def fit_weights(model: Any, *, rule: str = "mse", percent: float = 99.9) -> None:

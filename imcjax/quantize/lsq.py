@@ -23,13 +23,13 @@ class Lsq(Format):
 
     Attributes:
       bits: b; at least 2 if signed.
-      step: s, in units of x; `init` makes it 2 E|x| / sqrt(QP).
+      step: s, in units of x; `init` makes it 2 E|x| / sqrt(QP). Its magnitude counts: an optimizer may step across zero.
       signed: QN = 2^(b-1), QP = 2^(b-1) - 1, else QN = 0, QP = 2^b - 1 (static).
       narrow: QN = QP where signed: -2^(b-1) has no code in a pair of cells (static).
     """
 
     bits: Any = number(default=4.0, low=1, high=16)
-    step: Any = number(default=None, low=0.0)
+    step: Any = number(default=None)
     signed: bool = static(default=True)
     narrow: bool = static(default=False)
 
@@ -55,7 +55,7 @@ class Lsq(Format):
 
     def _codes(self, x: jax.Array, key: jax.Array | None) -> Codes:
         low, high = self._ends(whole_bits(self._number(self.bits, x), x.dtype))
-        step = self._number(self._paced(self.step, x), x)
+        step = jnp.abs(self._number(self._paced(self.step, x), x))
         safe, usable = divisor(step)
         codes = round_through(clip_through(x / safe, low, high))
         return Codes(jnp.where(usable, codes, 0), step)

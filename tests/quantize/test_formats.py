@@ -58,6 +58,7 @@ CASES = {
         Lsq(3, COLUMNS, narrow=True, axis=-1),
         lambda x, g: truth.lsq(x, g, COLUMNS.astype(float), 3, narrow=True),
     ),
+    "lsq-negative-step": (Lsq(3, -0.4), lambda x, g: (e := truth.lsq(x, g, 0.4, 3)) | {"step": -e["step"]}),
     "lsq-unsigned": (Lsq(2, 0.5, signed=False), lambda x, g: truth.lsq(x, g, 0.5, 2, signed=False)),
     "lsq+": (LsqPlus(2, 0.5, signed=False, offset=-0.7), lambda x, g: truth.lsq(x, g, 0.5, 2, signed=False, offset=-0.7)),
     "pact": (Pact(3, 1.2), lambda x, g: truth.pact(x, g, 1.2, 3)),

@@ -132,12 +132,12 @@ def test_tiles_of_a_kernel_are_those_of_its_matrix():
 
 def test_stochastic_rounding_is_right_on_average():
     fmt, x = Stochastic(4, 7.0), jnp.array([-6.9, -1.25, 0.0, 0.3, 2.0, 5.75, 9.0])
-    drawn = np.asarray(jax.jit(jax.vmap(lambda key: fmt.quantize(x, key)))(jax.random.split(jax.random.key(0), 4000)))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: fmt.quantize(x, key)))(jax.random.split(jax.random.key(0), 1000)))
     np.testing.assert_array_equal(drawn, np.round(drawn))
     held = np.minimum(x, 7.0)
     fraction = held - np.floor(held)
-    np.testing.assert_allclose(drawn.mean(0), held, atol=4 * 0.5 / np.sqrt(4000))
-    np.testing.assert_allclose(drawn.var(0), fraction * (1 - fraction), atol=0.02)
+    np.testing.assert_allclose(drawn.mean(0), held, atol=4 * 0.5 / np.sqrt(1000))
+    np.testing.assert_allclose(drawn.var(0), fraction * (1 - fraction), atol=0.04)
     slope = jax.grad(lambda x: fmt.quantize(x, jax.random.key(1)).sum())(x)
     np.testing.assert_array_equal(slope, [1, 1, 1, 1, 1, 1, 0])
 
