@@ -59,4 +59,5 @@ class Affine(Format):
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
         # Zero is always a code: padding and ReLU make many exact zeros.
-        return self.replace(low=jnp.where(low > 0, 0, low), high=jnp.where(high < 0, 0, high))
+        low, high = jnp.where(low > 0, 0, low), jnp.where(high < 0, 0, high)
+        return self.replace(low=low, high=jnp.where(high > low, high, low + 1))

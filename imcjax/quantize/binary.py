@@ -22,8 +22,8 @@ def sign(x: Float[Array, "..."]) -> Float[Array, "..."]:
 class Bwn(Format):
     """x^ = alpha sign(x) with alpha = E|x|, for weights; axis=-1 gives each output channel its own.
 
-    Rastegari et al., "XNOR-Net", ECCV 2016, with their gradient g (1 / n + alpha 1[|x| <= 1]), n the number of
-    weights that share alpha: the derivative of alpha is taken as if no other weight had one.
+    Rastegari et al., "XNOR-Net", ECCV 2016, with their gradient g (1 / n + alpha 1[|x| <= 1]), n the number of weights that
+    share alpha: the derivative of alpha is taken as if no other weight had one.
     """
 
     def _codes(self, x: jax.Array, key: jax.Array | None) -> Codes:

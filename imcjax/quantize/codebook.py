@@ -11,6 +11,7 @@ from imcjax.errors import UserError, concrete
 from imcjax.pytree import number, record, static
 from imcjax.quantize.base import Format, divisor, format_family
 from imcjax.quantize.powers_of_two import nearest
+from imcjax.quantize.symmetric import or_one
 
 
 ITERATIONS = 50
@@ -53,10 +54,10 @@ class Codebook(Format):
         return jnp.where(usable, found * safe, 0)
 
     def _init(self, x: jax.Array) -> Self:
-        largest = self._largest(x)
+        largest = or_one(self._largest(x))
         if self.levels is not None:
             return self.replace(scale=largest / jnp.max(jnp.abs(jnp.asarray(self.levels))))
-        spread_out = self._number(divisor(largest)[0], x)
+        spread_out = self._number(largest, x)
         return self.replace(levels=kmeans((x / spread_out).ravel(), self.count), scale=largest)
 
 

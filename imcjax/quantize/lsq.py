@@ -10,7 +10,7 @@ from imcjax.errors import check_number
 from imcjax.pytree import number, record, static
 from imcjax.quantize.base import Codes, Format, divisor, format_family, top_code, whole_bits
 from imcjax.quantize.straight_through import clip_through, round_through, straight_through
-from imcjax.quantize.symmetric import farthest
+from imcjax.quantize.symmetric import farthest, or_one
 
 
 @format_family("lsq")
@@ -18,8 +18,8 @@ from imcjax.quantize.symmetric import farthest
 class Lsq(Format):
     """x^ = s round(clip(x / s, -QN, QP)) with a trained step s (Esser et al., "Learned step size quantization", ICLR 2020).
 
-    dx^/ds = round(x / s) - x / s inside, -QN or QP outside (eq. 3), times 1 / sqrt(N QP), N the number of values
-    of x that share the step; dx^/dx = 1 inside, 0 outside.
+    dx^/ds = round(x / s) - x / s inside, -QN or QP outside (eq. 3), times 1 / sqrt(N QP), N the number of values of x that
+    share the step; dx^/dx = 1 inside, 0 outside.
 
     Attributes:
       bits: b; at least 2 if signed.
@@ -68,7 +68,7 @@ class Lsq(Format):
 
     def _init(self, x: jax.Array) -> Self:
         top = self._ends(whole_bits(self.bits, x.dtype))[1]
-        return self.replace(step=2 * self._reduce(jnp.mean, jnp.abs(x)) / jnp.sqrt(top))
+        return self.replace(step=or_one(2 * self._reduce(jnp.mean, jnp.abs(x)) / jnp.sqrt(top)))
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
         return self.replace(step=farthest(low, high, self.signed) / self._ends(whole_bits(self.bits, low.dtype))[1])
@@ -79,9 +79,9 @@ class Lsq(Format):
 class LsqPlus(Lsq):
     """x^ = s round(clip((x - offset) / s, -QN, QP)) + offset, both trained (Bhalgat et al., "LSQ+", CVPR workshops 2020).
 
-    dx^/doffset is 0 inside and 1 outside, at LSQ's pace. `init` spans the 3 sigma around the mean of a signed
-    format, s = max|mean +- 3 sigma| / 2^(b-1) with offset 0, and min(x) to max(x) of an unsigned one;
-    `imcjax.quantize.calibrate` then finds the range of least squared error, as their activations start with.
+    dx^/doffset is 0 inside and 1 outside, at LSQ's pace. `init` spans the 3 sigma around the mean of a signed format,
+    s = max|mean +- 3 sigma| / 2^(b-1) with offset 0, and min(x) to max(x) of an unsigned one; `imcjax.quantize.calibrate` then
+    finds the range of least squared error, as their activations start with.
 
     Attributes:
       bits, step, signed, narrow: as of `Lsq`.
@@ -111,5 +111,5 @@ class LsqPlus(Lsq):
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
         bottom, top = self._ends(whole_bits(self.bits, low.dtype))
-        step = (high - low) / (top - bottom)
+        step = or_one((high - low) / (top - bottom))
         return self.replace(step=step, offset=low - bottom * step)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from imcjax.pytree import number, record
 from imcjax.quantize.base import Codes, Format, divisor, format_family, whole_bits
 from imcjax.quantize.straight_through import straight_through
-from imcjax.quantize.symmetric import farthest
+from imcjax.quantize.symmetric import farthest, or_one
 
 
 @format_family("midrise")
@@ -45,7 +45,7 @@ class MidRise(Format):
         return Codes(jnp.where(usable, codes, 0), jnp.where(usable, half, 0))
 
     def _init(self, x: jax.Array) -> Self:
-        return self.replace(limit=self._largest(x))
+        return self.replace(limit=or_one(self._largest(x)))
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
         return self.replace(limit=farthest(low, high, True))

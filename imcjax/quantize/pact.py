@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from imcjax.pytree import number, record
 from imcjax.quantize.base import Codes, Format, divisor, format_family, top_code, whole_bits
 from imcjax.quantize.straight_through import straight_through
+from imcjax.quantize.symmetric import or_one
 
 
 @format_family("pact")
@@ -47,4 +48,4 @@ class Pact(Format):
         return self._spanning(jnp.zeros(()), self._reduce(jnp.max, x))
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
-        return self.replace(alpha=jnp.where(high < 0, 0, high))
+        return self.replace(alpha=or_one(high))

@@ -11,7 +11,7 @@ from imcjax.errors import check_number
 from imcjax.pytree import number, record, static
 from imcjax.quantize.base import Format, divisor, format_family, whole_bits
 from imcjax.quantize.straight_through import clip_through, straight_through
-from imcjax.quantize.symmetric import farthest
+from imcjax.quantize.symmetric import farthest, or_one
 
 
 WIDEST = 8
@@ -59,7 +59,7 @@ class _Scaled(Format):
         return jax.lax.stop_gradient(bits - 1 if self.signed else bits)
 
     def _init(self, x: jax.Array) -> Self:
-        return self.replace(limit=self._largest(x))
+        return self.replace(limit=or_one(self._largest(x)))
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
         return self.replace(limit=farthest(low, high, self.signed))

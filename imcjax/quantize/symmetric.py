@@ -43,12 +43,17 @@ class Symmetric(Format):
         return Codes(*quantize(x, self._number(limit, x), self._number(self.bits, x), signed=self.signed))
 
     def _init(self, x: jax.Array) -> Self:
-        return self.replace(limit=self._largest(x))
+        return self.replace(limit=or_one(self._largest(x)))
 
     def _spanning(self, low: jax.Array, high: jax.Array) -> Self:
         return self.replace(limit=farthest(low, high, self.signed))
 
 
 def farthest(low: jax.Array, high: jax.Array, signed: bool) -> jax.Array:
-    """How far [low, high] reaches from zero; upwards only if unsigned."""
-    return jnp.where(-low > high, -low, high) if signed else jnp.where(high < 0, 0, high)
+    """How far [low, high] reaches from zero, upwards only if unsigned; see `or_one`."""
+    return or_one(jnp.where(-low > high, -low, high) if signed else high)
+
+
+def or_one(extent: jax.Array) -> jax.Array:
+    """`extent`, or 1 where it is nothing: from a range of zero no training finds out again."""
+    return jnp.where(extent > 0, extent, 1)

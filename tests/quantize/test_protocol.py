@@ -28,6 +28,7 @@ from imcjax.quantize import (
     Stochastic,
     Symmetric,
     Ttq,
+    calibrate,
     device_levels,
     group_shape,
     kmeans,
@@ -155,6 +156,19 @@ def test_a_range_of_zero_gives_zeros_and_finite_gradients():
     assert values == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(numbers))
     assert not np.any(quantized([Symmetric(4), Affine(4)], zeros))  # whatever range zeros have
+
+
+def test_zeros_start_with_a_range_that_can_be_trained():
+    """Layers whose weights start at zero, channels that are dead in a sample."""
+
+    @jax.jit
+    def slopes(x):
+        kinds = ("symmetric", "affine", "midrise", "lsq", "lsq+", "power_of_two", "dsq")
+        formats = {kind: WITH_BITS[kind]().init(x) for kind in kinds} | {"calibrated": calibrate(LsqPlus(4), x)}
+        return {kind: jax.grad(lambda x, fmt=fmt: fmt.quantize(x).sum())(x) for kind, fmt in formats.items()}
+
+    for kind, slope in slopes(np.zeros((3, 6), np.float32)).items():
+        assert np.all(np.asarray(slope) > 0), kind
 
 
 def test_starting_steps_are_the_papers():
