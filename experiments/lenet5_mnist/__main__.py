@@ -87,7 +87,7 @@ def main(options: Options, *, progress: bool = True) -> list[dict[str, Any]]:
         said = f"test {row['test']:.2%} at {row['bops_percent']:.4f} %" if row["status"] == "done" else row["status"]
         console.print(f"{i + 1}/{len(runs)} {run.name}: {said}, {time.perf_counter() - began:.0f} s", highlight=False)
     report.save(rows, out, head(options, sizes, seeds, rows))
-    console.print(report.summary(rows), highlight=False)
+    console.print(report.summary(rows), highlight=False, soft_wrap=True)
     return rows
 
 

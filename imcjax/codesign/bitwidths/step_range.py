@@ -35,7 +35,7 @@ class StepRange:
           UserError: widths that leave no code but 0 (1 bit with a sign), or above 32; a range that is not positive.
         """
         check_number("bits", bits, 2 if self.signed else 1, WIDEST)
-        check_number("value_range", value_range, np.finfo(np.float32).tiny)
+        check_number("value_range", value_range, float(np.finfo(np.float32).tiny))
         bits, limit = jnp.asarray(bits, dtype=float), jnp.asarray(value_range, dtype=float)
         step = limit / largest_code(bits, signed=self.signed)
         if self.snap:  # up, and so the range with it: the width stays
