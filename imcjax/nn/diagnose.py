@@ -92,7 +92,10 @@ class Diagnosis:
             shares = ("-" if share is None else f"{share:.2%}" for share in (layer.clip_rate, layer.codes_used))
             table.add_row(layer.path or "(the model)", f"{layer.snr_db:.1f}", *shares)
         console.print(table)
-        table = Table(title=f"{self.metric}: {self.text(self.digital)} digital, {self.text(self.hardware)} on hardware")
+        console.print(
+            f"{self.metric}: {self.text(self.digital)} digital, {self.text(self.hardware)} on hardware", highlight=False
+        )
+        table = Table()
         for title in ("without", self.metric, "gain"):
             table.add_column(title)
         for effect in self.effects:

@@ -109,6 +109,7 @@ class Normed(nnx.Module):
         return self.norm(self.layer(x))
 
 
+@pytest.mark.slow
 def test_batch_statistics_are_those_of_the_chip():
     model = imcjax.convert(Normed(nnx.Rngs(0)), PCM)
     model.eval()

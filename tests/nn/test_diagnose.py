@@ -51,6 +51,8 @@ def test_layer_figures_are_those_of_numpy():
     assert found.layers[0].clip_rate == pytest.approx(np.mean(np.abs(sums) > 1), abs=0.002)
     used = len(np.unique(np.round(np.clip(sums, -1, 1) * 7)))
     assert found.layers[0].codes_used == pytest.approx(used / 15)
+    assert "ADC codes used" in str(found)
+    assert png(found.plot()).startswith(b"\x89PNG")
 
 
 HARMFUL = {
@@ -60,7 +62,8 @@ HARMFUL = {
 }
 
 
-@pytest.mark.parametrize("name", ["ADC", *(pytest.param(n, marks=pytest.mark.slow) for n in ("device errors", "wires"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HARMFUL)
 def test_the_worst_effect_is_found(name):
     model = imcjax.convert(net(), HARMFUL[name])
     imcjax.calibrate(model, [X])

@@ -190,6 +190,7 @@ class Encoder(linen.Module):
         return linen.Dense(3)(x.mean(axis=1))
 
 
+@pytest.mark.slow
 def test_linen_models_through_the_bridge():
     x = jnp.asarray(data(2, 6, 6, 2))
     model = bridge.ToNNX(Encoder(), rngs=nnx.Rngs(0)).lazy_init(x)

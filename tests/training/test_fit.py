@@ -51,6 +51,7 @@ def near(one, two, atol=1e-6):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), one, two)
 
 
+@pytest.mark.slow
 def test_a_step_is_the_gradient_of_the_mean_loss_over_its_chips():
     trainer = Trainer(model(), SGD, Options(chips=2), key=fast_key(3))
     start = trainer.start()
