@@ -118,6 +118,12 @@ def _check_readout(hardware: Hardware) -> None:
         )
     if readout.kind == "digital":
         _check_digital(hardware)
+    between = concrete(getattr(encoding, "common_mode", 0.0))
+    if readout.kind == "c2c" and 2**readout.bits <= 4 * encoding.top_digit and between is not None and between.any():
+        raise UserError(
+            f"hardware.encoding.common_mode puts cells between digits, which ladders of {readout.bits} bits round; set it to "
+            "0, or give readout.bits more."
+        )
     if readout.kind == "digital" and hardware.adc.bits is not None:
         raise UserError(
             f"hardware.adc.bits is {hardware.adc.bits}, but a digital readout converts nothing; leave adc.bits out."

@@ -228,6 +228,8 @@ def multiply(
     references = partial(one_reference, layout=layout) if hardware.encoding.extra_columns else lambda values: values
     if settled.noise is not None and key is not None:
         thermal = jax.random.normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
+        if hardware.accumulation == "analog":  # noise of each phase, shared as its charge is
+            thermal *= jnp.sqrt((1 - place[0] ** -2) / (4**hardware.dac.bits - 1))
         currents += settled.noise[:, :, None, None] * references(thermal)
     levels = references(convert(currents, hardware, settings, layout, state=settled.adc, key=fold_name(key, "conversion")))
     if settled.gains is not None:

@@ -13,7 +13,7 @@ from imcjax.converters import Adc, Dac, Ladder, UniformDac
 from imcjax.crossbar import Wires
 from imcjax.hardware import check, from_dict, load, preset, presets, save, to_dict
 from imcjax.mapping import Complementary, Differential, MultiDevice, Offset
-from imcjax.readout import Digital, Voltage
+from imcjax.readout import C2c, Digital, Voltage
 
 
 SMALL = Hardware(
@@ -224,6 +224,10 @@ def test_vmap_over_hardware_that_was_stacked():
         ({"readout": Digital(levels=2), "encoding": MultiDevice()}, "continuous weights are no digits"),
         ({"readout": Digital(levels=4), "dac": UniformDac()}, "phase by phase"),
         ({"readout": Voltage()}, "cannot be subtracted"),
+        (
+            {"readout": C2c(bits=2, g_min=0.0), "encoding": Differential(weight_bits=4, common_mode=1.0, subtract="digital")},
+            "common_mode puts cells between digits, which ladders of 2 bits round",
+        ),
         ({"encoding": Complementary(), "packing": "diagonal"}, "no zero"),
         ({"encoding": Complementary(), "rows": 1}, "too few"),
         ({"encoding": Offset(reference="zero_column"), "cols": 1}, "too few"),

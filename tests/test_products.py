@@ -81,6 +81,8 @@ def go_together(encoding, adc, dac, readout, accumulation):
     volts = readout in ("voltage", "charge", "c2c")
     if volts and held.cells == 2 and held.columns == 1 and not held.interleaved:
         return False  # columns with scales of their own cannot be subtracted before conversion
+    if readout == "c2c" and getattr(held, "common_mode", 0):
+        return False  # cells between digits, of which ladders know none
     if accumulation == "analog" and dac == "two's complement":
         return False  # a phase that counts negatively shares no charge
     if readout != "digital":

@@ -71,10 +71,10 @@ def percentile_range(
     counted = jnp.ones(values.shape, bool) if weights is None else weights > 0
     magnitudes = jnp.sort(jnp.where(counted, jnp.abs(values), -1))  # what does not count comes first
     missing, last = jnp.sum(~counted), values.shape[0] - 1
-    place = missing + jnp.asarray(percent, magnitudes.dtype) / 100 * (last - missing)
-    below = jnp.clip(jnp.floor(place).astype(int), 0, last)
+    place = jnp.asarray(percent, magnitudes.dtype) / 100 * (last - missing)  # among those that count
+    below = jnp.clip(missing + jnp.floor(place).astype(int), 0, last)
     low, high = magnitudes[below], magnitudes[jnp.minimum(below + 1, last)]
-    return _without_gradient(low + (place - below) * (high - low), fallback)
+    return _without_gradient(low + (place - jnp.floor(place)) * (high - low), fallback)
 
 
 def csnr(reported: Float[Array, "..."], ideal: Float[Array, "..."]) -> Float[Array, ""]:

@@ -160,7 +160,7 @@ def test_phases_and_slices_that_are_not_in_use_do_not_count(rule):
         find_ranges(jnp.asarray(W), jnp.asarray(X), hardware, settings, rule=rule, per="tensor")["adc_range"]
         for settings in (used, used.replace(slices=1, phases=1))
     ]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
 
 
 def test_an_unknown_rule_is_refused():

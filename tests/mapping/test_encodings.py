@@ -280,3 +280,24 @@ def test_the_reference_column_of_an_array_is_converted_once_for_all_its_outputs(
     found = jax.jit(lambda key: imcjax.mvm(x, w, on, settings, key=key))(jax.random.key(0))
     expected = np.kron(np.eye(2), np.full((3, 3), 0.5)) + 0.5 * np.eye(6)
     np.testing.assert_allclose(np.corrcoef(np.asarray(found), rowvar=False), expected, atol=0.06)
+
+
+def test_noise_of_phases_is_shared_as_their_charge_is():
+    """Added before the phases are put together it is worth the same, whether that is done by charge or by logic."""
+    readout = Charge(g_ref=7 * 2.0**-17, c_unit=1e-17)
+    on = Hardware(
+        encoding=Offset(weight_bits=3, cell_bits=3),
+        dac=Dac(input_bits=4, bits=2),
+        device=Generic(g_min=0.0, g_max=7 * 2.0**-17),
+        readout=readout,
+        rows=8,
+        cols=4,
+    )
+    x, w = jnp.ones((4000, 8)), jnp.zeros((8, 3))
+    settings = Settings(weight_range=3.0, input_range=1.0, input_signed=False)
+    run = jax.jit(imcjax.mvm)
+    by_logic, by_charge = (
+        np.asarray(run(x, w, on.replace(accumulation=how), settings, key=jax.random.key(0))) for how in ("digital", "analog")
+    )
+    assert by_logic.std() > 0.01
+    np.testing.assert_allclose(by_charge.std(), by_logic.std(), rtol=0.04)
