@@ -148,5 +148,5 @@ def test_every_pair_of_options_works_together(encoding, adc, dac, readout, accum
         layer.kernel[...] = binary
         exact = layer(x)
     error = np.linalg.norm(run(model, x) - exact) / np.linalg.norm(exact)
-    assert error < (1.0 if adc == "sense amplifier" else 0.6)  # one bit for each partial sum says little
+    assert error < (1.5 if adc == "sense amplifier" else 0.6)  # one bit for each partial sum says little
     assert error > 1e-4
