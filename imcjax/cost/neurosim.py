@@ -88,6 +88,10 @@ class Neurosim:
     source: ClassVar[str] = "NeuroSim V1.4"
 
 
+RRAM_22 = Neurosim()
+"""NeuroSim V1.4's own default: 22 nm, one bit a cell of 100 kohm or 1.7 Mohm, 128 x 128, 8 columns an ADC, 5-bit flash."""
+SRAM_22 = Neurosim(memory="sram")
+"""The same with SRAM cells."""
 CALIBRATED = ("line_f", "level_j", "accumulate_j", "row_j", "move_j", "sram_ohm")
 
 

@@ -69,7 +69,7 @@ def _slopes() -> list[Row]:
             tech = Technology(node_m=node, supply_v=volts)
             slope = jax.vmap(jax.grad(lambda x, m=model, t=tech: jnp.log(m.energy_j(x, t, column))))(b)
             least = min(least, float(slope.min()))
-        rate = f" at {model.rate_hz:g} Hz" if isinstance(model, adc.Survey) else ""
+        rate = f" at {model.rate_hz:g} Hz" if model.kind == "survey" else ""
         found.append(
             Row("definition", f"least dlnE/db of {model.kind}{rate}, 1 to 14 b", least, 1e-6, 0.0, "", kind="at least")
         )
