@@ -1,12 +1,19 @@
-"""A random generator made for Monte-Carlo on CPUs: an eleventh of threefry's time per normal number.
+"""A random generator made for Monte-Carlo on CPUs, and normal numbers from it: a twelfth of `jax.random`'s time for each.
 
 Bits come from a 32-bit counter hash (C. Wellons' "lowbias32", the multiply-xorshift hash of least measured bias), applied twice
 with a key word mixed in before each round. Seeding, folding and splitting are threefry's, so keys are as independent as
 `jax.random`'s; only the stream of one key is cheaper. At most 2^32 numbers are drawn from one key. It is made for noise in
 simulations, not for cryptography; `jax.random.key(seed)` selects threefry instead, and everything in imcjax takes either.
+
+`normal` turns one word into one number by the inverse distribution function: with w = -log(1 - x^2), erfinv(x) / x is a smooth
+function of w (M. Giles, "Approximating the erfinv function", GPU Computing Gems, 2011), here one rational function over all w
+that 24 bits reach, fitted by weighted least squares. XLA's own takes half as long again for its two branches and its log1p.
 """
 
+import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +53,7 @@ def _fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
     return jax.random.key_data(jax.random.fold_in(_threefry(key), data))
 
 
+FAST_TAG = "imcf"
 FAST = extend.define_prng_impl(
     key_shape=(2,),
     seed=_seed,
@@ -53,10 +61,29 @@ FAST = extend.define_prng_impl(
     random_bits=_random_bits,
     fold_in=_fold_in,
     name="imcjax_fast",
-    tag="imcf",
+    tag=FAST_TAG,
 )
 
 
 def fast_key(seed: int | jax.Array) -> jax.Array:
     """A typed key as `jax.random.key(seed)`, whose streams are cheap; all of `jax.random` and of imcjax takes it."""
     return jax.random.key(seed, impl=FAST)
+
+
+# sqrt(2) erfinv(x) / x as a ratio of polynomials in w in [0, 16.7]; relative error 4e-8, in float32 4e-7.
+_ABOVE = (1.25331415, 0.433568226, 0.0842539329, 0.0109728662, 0.00090845377, 3.41553448e-05)
+_BELOW = (1.0, 0.0841383193, 0.0321640288, 0.00187550907, 0.000178717007, 1.27929803e-06)
+
+
+def normal(key: jax.Array, shape: Sequence[int] = (), dtype: Any = float) -> jax.Array:
+    """`jax.random.normal`, quicker where the key is a `fast_key` and the numbers are float32: |number| <= 5.42 there."""
+    if jax.dtypes.canonicalize_dtype(dtype) != jnp.float32 or str(jax.random.key_impl(key)) != FAST_TAG:
+        return jax.random.normal(key, shape, dtype)
+    odd = 2 * (jax.random.bits(key, shape, "uint32") >> 8).astype(jnp.int32) - (2**24 - 1)  # never zero: no number is special
+    x = odd.astype(jnp.float32) * jnp.float32(2.0**-24)
+    w = -jnp.log((1 - x) * (1 + x))
+    return x * _polynomial(_ABOVE, w) / _polynomial(_BELOW, w)
+
+
+def _polynomial(coefficients: Sequence[float], w: jax.Array) -> jax.Array:
+    return functools.reduce(lambda total, c: total * w + jnp.float32(c), coefficients[-2::-1], jnp.float32(coefficients[-1]))

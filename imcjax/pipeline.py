@@ -28,6 +28,7 @@ from imcjax.devices import bends
 from imcjax.digits import input_digits, weight_digits
 from imcjax.errors import UserError, concrete
 from imcjax.fabrication import at_once, converters, one_after_another, readout_scale
+from imcjax.fast_random import normal
 from imcjax.hardware import Hardware, check
 from imcjax.keys import fold_name
 from imcjax.layout import by_copy, by_output, copied, deal, one_reference, per_tile, tiling
@@ -227,7 +228,7 @@ def multiply(
     layout = tiling((settled.n_in, settled.n_out), hardware)
     references = partial(one_reference, layout=layout) if hardware.encoding.extra_columns else lambda values: values
     if settled.noise is not None and key is not None:
-        thermal = jax.random.normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
+        thermal = normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
         if hardware.accumulation == "analog":  # noise of each phase, shared as its charge is
             thermal *= jnp.sqrt((1 - place[0] ** -2) / (4**hardware.dac.bits - 1))
         currents += settled.noise[:, :, None, None] * references(thermal)

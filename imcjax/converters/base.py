@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from imcjax.errors import UserError, nearest
 from imcjax.families import Families
+from imcjax.fast_random import normal
 from imcjax.quantize import clip_through, largest_code, round_through, straight_through
 
 
@@ -73,7 +74,7 @@ dac_family = DACS.family
 def unit_normals(key: jax.Array | None, shape: tuple[int, ...], sizes: tuple[int, ...], dtype: Any) -> list[jax.Array]:
     """Standard normal numbers (*shape, size) for each of `sizes`, from one draw; zeros without a key."""
     full = (*shape, sum(sizes))
-    drawn = jnp.zeros(full, dtype) if key is None else jax.random.normal(key, full, dtype)
+    drawn = jnp.zeros(full, dtype) if key is None else normal(key, full, dtype)
     ends = np.cumsum(sizes)
     return [drawn[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
@@ -84,7 +85,7 @@ def input_noise(
     """sigma N(0, 1) of `shape`; one 0 without a sigma or a key."""
     if sigma is None or key is None:
         return jnp.zeros((), dtype)
-    return sigma * jax.random.normal(key, shape, dtype)
+    return sigma * normal(key, shape, dtype)
 
 
 def check_choice(name: str, value: str, *allowed: str) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from imcjax.converters.base import check_choice, unit_normals
 from imcjax.converters.levels import bin_span, look_up
 from imcjax.errors import UserError
+from imcjax.fast_random import normal
 from imcjax.keys import fold_name
 from imcjax.pytree import number, record, static
 
@@ -115,7 +116,7 @@ class Flaws:
             shape = 1 - u**2 if signed else 4 * u * (1 - u)
             seen = currents * (1 + state.gain) + state.offset * limit + self.inl * step * state.bow * shape
         if self.noise_sigma is not None and key is not None:
-            noise = jax.random.normal(fold_name(key, "thermal"), jnp.broadcast_shapes(seen.shape, limit.shape), seen.dtype)
+            noise = normal(fold_name(key, "thermal"), jnp.broadcast_shapes(seen.shape, limit.shape), seen.dtype)
             seen = seen + self.noise_sigma * limit * noise
         return seen
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from imcjax.fast_random import normal
 from imcjax.keys import fold_index
 
 
@@ -55,7 +56,7 @@ def successive(
         excess = v - look_up(levels, trial)
         decided = widest - stage <= bits
         if noise_sigma is not None and key is not None:
-            noise = jax.random.normal(fold_index(key, stage), shape, v.dtype)
+            noise = normal(fold_index(key, stage), shape, v.dtype)
             excess = excess + noise_sigma * noise
             closer = decided & (jnp.abs(excess) < margin)
             critical, margin = jnp.where(closer, noise, critical), jnp.where(closer, jnp.abs(excess), margin)

@@ -9,6 +9,7 @@ import numpy as np
 
 from imcjax.errors import UserError, check_record, concrete, nearest
 from imcjax.families import Families
+from imcjax.fast_random import normal
 from imcjax.quantize import round_through
 
 
@@ -137,7 +138,7 @@ def disturbed(g: jax.Array, sigma: Any, key: jax.Array | None) -> jax.Array:
     """g + sigma * N(0, 1), siemens, never below zero; `g` itself without a key."""
     if key is None:
         return g
-    return floored(g + sigma * jax.random.normal(key, g.shape, g.dtype))
+    return floored(g + sigma * normal(key, g.shape, g.dtype))
 
 
 def floored(g: jax.Array) -> jax.Array:

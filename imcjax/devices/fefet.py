@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from imcjax.devices.base import check_target, disturbed, elapsed, family, register_preset
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -63,7 +64,7 @@ class Fefet:
         check_target(self, g_target)
         if key is None:
             return FefetState(g_target, jnp.zeros_like(g_target))
-        return FefetState(g_target, jax.random.normal(key, g_target.shape, g_target.dtype))
+        return FefetState(g_target, normal(key, g_target.shape, g_target.dtype))
 
     def read(self, state: FefetState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
         """(...) siemens, `time` seconds after programming.

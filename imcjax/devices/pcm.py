@@ -13,6 +13,7 @@ import numpy as np
 
 from imcjax.devices.base import check_target, disturbed, elapsed
 from imcjax.errors import concrete
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -83,7 +84,7 @@ class Pcm:
             return PcmState(g_target, mean)
         program_key, drift_key = jax.random.split(key)
         g = disturbed(g_target, self.program_scale * self.program_sigma(r), program_key)
-        return PcmState(g, jnp.abs(mean + sigma * jax.random.normal(drift_key, g.shape, g.dtype)))
+        return PcmState(g, jnp.abs(mean + sigma * normal(drift_key, g.shape, g.dtype)))
 
     def read(self, state: PcmState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
         """(...) siemens, `time` seconds after programming.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from imcjax.devices.base import check_target, elapsed, family, register_preset
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 from imcjax.quantize import clip_through
 
@@ -62,9 +63,9 @@ class ReramCmo:
         if key is None:
             return CmoState(g_target, jnp.zeros_like(g_target))
         program_key, drift_key = jax.random.split(key)
-        error = jax.random.normal(program_key, g_target.shape, g_target.dtype)
+        error = normal(program_key, g_target.shape, g_target.dtype)
         g = g_target + (self.program_offset + self.program_slope * g_target) * error
-        return CmoState(g, jax.random.normal(drift_key, g.shape, g.dtype))
+        return CmoState(g, normal(drift_key, g.shape, g.dtype))
 
     def read(self, state: CmoState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
         """(...) siemens, `time` seconds after programming.
@@ -80,7 +81,7 @@ class ReramCmo:
         if key is not None:
             sigma = 1e-6 * 0.0277316483 * jnp.sqrt(jnp.log((since + T_READ) / (2 * T_READ)))
             size = jnp.log10(jnp.maximum(g * 1e6, 1))
-            g = g + self.read_scale * sigma * size * jax.random.normal(key, g.shape, g.dtype)
+            g = g + self.read_scale * sigma * size * normal(key, g.shape, g.dtype)
         return clip_through(g, *WINDOW)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from imcjax.devices.base import check_target, check_time, family, floored, register_preset
 from imcjax.errors import concrete
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -65,7 +66,7 @@ class ReramWan2022:
         check_target(self, g_target)
         if key is None:
             return WanState(g_target, jnp.zeros_like(g_target))
-        return WanState(g_target, jax.random.normal(key, g_target.shape, g_target.dtype))
+        return WanState(g_target, normal(key, g_target.shape, g_target.dtype))
 
     def read(self, state: WanState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
         """(...) siemens, `time` seconds after programming.
@@ -77,7 +78,7 @@ class ReramWan2022:
         spread = self.program_scale * spread_siemens(state.g_target, time)
         g = floored(state.g_target + spread * state.deviate)
         if key is not None:
-            g = g * jnp.maximum(1 + self.read_sigma * jax.random.normal(key, g.shape, g.dtype), 0)
+            g = g * jnp.maximum(1 + self.read_sigma * normal(key, g.shape, g.dtype), 0)
         return g
 
 

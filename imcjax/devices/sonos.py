@@ -11,6 +11,7 @@ import numpy as np
 
 from imcjax.devices.base import check_target, elapsed, family, floored, register_preset
 from imcjax.errors import UserError, concrete
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -110,7 +111,7 @@ class Sonos:
             )
         if key is None:
             return SonosState(g_target, jnp.zeros_like(g_target))
-        return SonosState(g_target, jax.random.normal(key, g_target.shape, g_target.dtype))
+        return SonosState(g_target, normal(key, g_target.shape, g_target.dtype))
 
     def read(self, state: SonosState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
         """(...) siemens, `time` seconds after programming.
@@ -129,7 +130,7 @@ class Sonos:
         if key is None:
             return g
         noise = self.read_scale * saturating(g * per_siemens, *READ_NA) / per_siemens
-        return floored(g + noise * jax.random.normal(key, g.shape, g.dtype))
+        return floored(g + noise * normal(key, g.shape, g.dtype))
 
 
 def saturating(current: jax.Array, a: jax.Array | float, b: jax.Array | float) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from imcjax.devices.base import floored
 from imcjax.errors import UserError, nearest
+from imcjax.fast_random import normal
 
 
 DISTRIBUTIONS = ("normal", "uniform", "lognormal")
@@ -41,7 +42,7 @@ def spread(
     if distribution == "uniform":
         deviate = jax.random.uniform(key, g.shape, g.dtype, -(3**0.5), 3**0.5)
     else:
-        deviate = jax.random.normal(key, g.shape, g.dtype)
+        deviate = normal(key, g.shape, g.dtype)
     if distribution == "lognormal":
         relative = sigma * jnp.where(g == 0, 0, LAWS[law](g, g_max) / jnp.where(g == 0, 1, g))
         return g * jnp.exp(relative * deviate - relative**2 / 2)

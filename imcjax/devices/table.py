@@ -10,6 +10,7 @@ import numpy as np
 from imcjax.devices import csv_table
 from imcjax.devices.base import family
 from imcjax.errors import UserError, concrete
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -114,7 +115,7 @@ class Table:
         """Program devices to `g_target` (...), siemens."""
         if key is None:
             return TableState(g_target, jnp.zeros_like(g_target))
-        return TableState(g_target, jax.random.normal(key, g_target.shape, g_target.dtype))
+        return TableState(g_target, normal(key, g_target.shape, g_target.dtype))
 
     def read(self, state: TableState, key: jax.Array | None = None, time: jax.Array | float = 0.0) -> jax.Array:
         """(...) siemens, `time` seconds after programming; `time` is one number.
@@ -136,7 +137,7 @@ class Table:
         g = mean + sigma * state.deviate
         g = jnp.where(g < 0, 0, g)  # not maximum, which halves the gradient of a cell that is exactly at zero
         if key is not None:
-            g = g * jnp.maximum(1 + self.read_sigma * jax.random.normal(key, g.shape, g.dtype), 0)
+            g = g * jnp.maximum(1 + self.read_sigma * normal(key, g.shape, g.dtype), 0)
         return g
 
 

@@ -16,6 +16,7 @@ from imcjax.conversion import full_scale_levels, unit_current
 from imcjax.devices import Generic
 from imcjax.digits import input_digits
 from imcjax.errors import concrete
+from imcjax.fast_random import normal
 from imcjax.hardware import Hardware
 from imcjax.layout import tiling
 from imcjax.mapping import Differential
@@ -79,7 +80,7 @@ def _converted(sums: list[jax.Array], limits: jax.Array, hardware: Hardware, set
     """Partial sums (B, N) as the ADCs report them."""
     flaws = hardware.adc.flaws
     if flaws is not None and flaws.noise_sigma is not None and key is not None:
-        noise = jax.random.normal(key, (len(sums), *sums[0].shape), sums[0].dtype)
+        noise = normal(key, (len(sums), *sums[0].shape), sums[0].dtype)
         sums = [s + flaws.noise_sigma * limit * n for s, limit, n in zip(sums, limits, noise)]
     found = []
     for s, limit in zip(sums, limits):

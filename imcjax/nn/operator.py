@@ -12,6 +12,7 @@ from jax import lax
 
 from imcjax import layout, pipeline
 from imcjax.errors import UserError
+from imcjax.fast_random import normal
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing, patches
@@ -121,7 +122,7 @@ class Operator(nnx.Module):
         if self.weight_noise is not None and key is not None:
             unit = lax.stop_gradient(jnp.max(jnp.abs(w)))
             # Drawn before it is used: XLA would draw it again in every product that it is used in (jax 0.10.1, on a CPU).
-            draw = lax.optimization_barrier(jax.random.normal(fold_name(key, "weights"), w.shape, w.dtype))
+            draw = lax.optimization_barrier(normal(fold_name(key, "weights"), w.shape, w.dtype))
             w = w + self.weight_noise.get_value() * unit * draw
         digital = (x, w)
         if self.backward == "straight_through":

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from imcjax.crossbar import Wires
 from imcjax.errors import check_number
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record, static
 from imcjax.quantize import straight_through
 from imcjax.readout.base import family
@@ -145,7 +146,7 @@ def _capacitors(bits, sigma, key, shape, dtype) -> Capacitors:
     if key is None:
         one = jnp.ones((bits, *shape), dtype)
         return Capacitors(one, 2 * one, one[0])
-    drawn = jax.random.normal(key, (2 * bits + 1, *shape), dtype)
+    drawn = normal(key, (2 * bits + 1, *shape), dtype)
     one = nonnegative(1 + sigma * drawn)
     return Capacitors(one[:bits], nonnegative(2 + math.sqrt(2) * sigma * drawn[bits:-1]), one[-1])
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from imcjax.crossbar import Wires
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record, static
 from imcjax.readout.base import family
 
@@ -76,7 +77,7 @@ class Charge:
         rest = jnp.where(size > 1, 0, 1 - size)
         if key is None:
             return size, rest
-        whole, split = jax.random.normal(key, (2, *g.shape), g.dtype)
+        whole, split = normal(key, (2, *g.shape), g.dtype)
         # A Brownian bridge: variances sigma^2 size and sigma^2 rest, independent, and no more than `whole` at either end.
         between = self.sigma * split * root(size * rest)
         whole = 1 + self.sigma * whole

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from experiments.benchmarks import timing
 from imcjax import Hardware, devices, pipeline
-from imcjax.fast_random import fast_key
+from imcjax.fast_random import fast_key, normal
 from imcjax.files import write_json, write_text
 from imcjax.keys import fold_index, fold_name
 
@@ -139,7 +139,7 @@ def aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
 def floor(name: str, make_key: Callable[[int], jax.Array], rounds: int) -> dict[str, Any]:
     """What the normal numbers alone cost: three a cell are drawn."""
     shape = (3, CELLS)
-    draw = jax.jit(lambda key: jnp.sum(jax.random.normal(key, shape)))
+    draw = jax.jit(lambda key: jnp.sum(normal(key, shape)))
     key = make_key(0)
     jax.block_until_ready(draw(key))
     spent = timing.take_turns({name: lambda: draw(key)}, rounds)[name]["min_s"]

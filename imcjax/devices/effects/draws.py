@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from imcjax import fast_random
+
 
 def normal(key: jax.Array | None, like: jax.Array) -> jax.Array:
     """Standard normal deviates of the shape of `like`; zero without a key."""
-    return jnp.zeros_like(like) if key is None else jax.random.normal(key, like.shape, like.dtype)
+    return jnp.zeros_like(like) if key is None else fast_random.normal(key, like.shape, like.dtype)
 
 
 def chosen(key: jax.Array | None, probability: jax.Array | float, like: jax.Array) -> jax.Array:

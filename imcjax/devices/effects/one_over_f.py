@@ -8,6 +8,7 @@ depends on the conductance; here it is one number.
 import jax
 import jax.numpy as jnp
 
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -32,5 +33,5 @@ class OneOverF:
 
     def read(self, g: jax.Array, key: jax.Array, time: jax.Array | float) -> jax.Array:
         """(...) siemens read from devices of `g` (...) siemens, never below zero."""
-        factor = 1 + self.sigma(time) * jax.random.normal(key, g.shape, g.dtype)
+        factor = 1 + self.sigma(time) * normal(key, g.shape, g.dtype)
         return g * jnp.where(factor < 0, 0, factor)

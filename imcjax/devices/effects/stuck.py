@@ -10,6 +10,7 @@ from jax import lax
 from jax.scipy.special import ndtr
 
 from imcjax.errors import UserError, concrete
+from imcjax.fast_random import normal
 from imcjax.pytree import number, record
 
 
@@ -54,7 +55,7 @@ class Stuck:
         """The faults of devices of the shape of `like`; none without a key."""
         if key is None:
             return Faults(jnp.zeros_like(like), jnp.zeros_like(like))
-        field = jax.random.normal(key, like.shape, like.dtype)
+        field = normal(key, like.shape, like.dtype)
         for axis in range(-min(like.ndim, 2), 0):
             field = _smooth(field, self.cluster, axis)
         # Two tails: small fractions are resolved at both ends, and on and off cannot meet.
