@@ -229,7 +229,7 @@ def _whole(layers: dict[str, LayerEstimate], choices: dict[str, Any]) -> Estimat
 def _layer(path: str, operator: Any, weights: jax.Array, seen: Any, choices: dict[str, Any]) -> LayerEstimate:
     groups, n_in, n_out = weights.shape
     hardware, settings = operator.technology, complete(operator.settings(), operator.technology)
-    work = Work(path, n_in, n_out, groups, seen.positions, settings.input_signed)
+    work = Work(path, n_in, n_out, groups, seen.positions, settings.input_signed, settings.replicas)
     bits = Bits(settings.weight_bits, settings.input_bits, settings.adc_bits)
     activity, conductance = _statistics(jnp.asarray(seen.inputs), weights, hardware, settings)
     return _costed(work, bits, Measured(hardware, settings, activity, conductance), choices)

@@ -124,7 +124,8 @@ class Facts:
     """A layer as numbers: layers of any shape are records of one structure, so that they stack.
 
     Attributes:
-      n_in, n_out, groups, positions: of `Work`.
+      n_in, n_out, groups, positions, replicas: of `Work`.
+      turns: products of each group that each copy computes, one after another.
       row_tiles, col_tiles, tile_cols: how one group lies on arrays.
       each: conversions of one position, phase and slice of one row tile.
       sign_bits, sign_phases: of the inputs: bits that are no magnitude, phases for the sign.
@@ -136,6 +137,8 @@ class Facts:
     n_out: Any
     groups: Any
     positions: Any
+    replicas: Any
+    turns: Any
     row_tiles: Any
     col_tiles: Any
     tile_cols: Any
@@ -157,6 +160,8 @@ def facts(work: Work, activity: Activity, row_conductance: Float[Array, "... n_i
         n_out=work.n_out,
         groups=work.groups,
         positions=work.positions,
+        replicas=work.replicas,
+        turns=-(-work.positions // work.replicas),
         row_tiles=tiling.row_tiles,
         col_tiles=tiling.col_tiles,
         tile_cols=tiling.tile_cols,
@@ -207,13 +212,13 @@ def cost_of(known: Facts, bits: Bits, hardware: Hardware, *, hard: bool, convert
             "buffer": (bits_in + bits_out) * known.positions * buffers.energy_j(tech),
         },
         area={
-            "adc": slices * tiles * adcs * adc_m2,
-            "array": arrays * array.area_m2(hardware.rows, hardware.cols, tech),
-            "dac": arrays * hardware.rows * drivers.area_m2(dac_bits, tech),
-            "digital": tiles * logic_m2,
+            "adc": known.replicas * slices * tiles * adcs * adc_m2,
+            "array": known.replicas * arrays * array.area_m2(hardware.rows, hardware.cols, tech),
+            "dac": known.replicas * arrays * hardware.rows * drivers.area_m2(dac_bits, tech),
+            "digital": known.replicas * tiles * logic_m2,
             "buffer": (bits_in + bits_out * known.positions) * buffers.area_m2(tech),
         },
-        latency_s=known.positions * (moving_s + phases_s + adding_s),
+        latency_s=known.turns * (moving_s + phases_s + adding_s),
     )
 
 

@@ -19,6 +19,7 @@ class Work:
       groups: matrices of that shape side by side, each with inputs of its own.
       positions: products of each group in one inference: the output positions of a convolution, 1 for a Linear layer.
       input_signed: whether inputs may be negative, which takes one of their bits for the sign.
+      replicas: copies of the layer's arrays, among which the positions are dealt.
     """
 
     path: str
@@ -27,6 +28,7 @@ class Work:
     groups: int = 1
     positions: int = 1
     input_signed: bool = True
+    replicas: int = 1
 
     def tiling(self, hardware: Hardware) -> Tiling:
         """How one group's matrix lies on the arrays."""

@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import chex
@@ -90,6 +91,19 @@ def test_groups_are_layers_side_by_side():
         assert float(two.area[name]) == pytest.approx(2 * float(one.area[name]), rel=1e-5)
     assert float(two.energy["array"]) == pytest.approx(7 * float(one.energy["array"]), rel=1e-5)
     assert float(two.energy["wordline"]) == pytest.approx(3 * float(one.energy["wordline"]), rel=1e-5)
+
+
+def test_copies_take_their_area_and_share_the_positions():
+    bits = Bits(6.0, 5.0, 7.0)
+    one, two = (
+        cost.layer_cost(dataclasses.replace(WORK, replicas=copies), bits, *measured(bits), HARDWARE, hard=True)
+        for copies in (1, 2)
+    )
+    assert two.energy_j == one.energy_j
+    for part in ("adc", "array", "dac", "digital"):
+        assert two.area[part] == pytest.approx(2 * one.area[part])
+    assert two.area["buffer"] == one.area["buffer"]
+    assert two.latency_s == pytest.approx(one.latency_s * 2 / 3)  # three positions: the first copy computes two
 
 
 def test_soft_and_hard_agree_exactly_at_whole_bits():
