@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from imcjax import conversion, layout, pipeline
 from imcjax.converters import best_range, csnr_range, max_range, percentile_range
 from imcjax.errors import UserError, nearest
-from imcjax.hardware import Hardware
+from imcjax.hardware import Hardware, check
 from imcjax.settings import Settings, complete
 
 
@@ -93,7 +93,16 @@ def calibrated_settings(
       rule, per: as for `find_ranges`.
     """
     settings = (Settings() if settings is None else settings).replace(input_signed=bool(jnp.min(x) < 0))
-    return settings.replace(**find_ranges(w[None], x.reshape(-1, 1, x.shape[-1]), hardware, settings, rule=rule, per=per))
+    check(hardware)  # numbers out of range are seen here, and not inside of a program
+    complete(settings, hardware)
+    found = _find_ranges(
+        jnp.asarray(w)[None], jnp.reshape(x, (-1, 1, jnp.shape(x)[-1])), hardware, settings, rule=rule, per=per
+    )
+    return settings.replace(**found)
+
+
+# One program instead of some hundred, one for each operation.
+_find_ranges = jax.jit(find_ranges, static_argnames=("rule", "per"))
 
 
 def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float | None) -> jax.Array:

@@ -126,6 +126,10 @@ def test_a_width_for_an_absent_stage_is_refused(name, stage):
         complete(Settings(**{name: 4}), Hardware.ideal())
 
 
+product = jax.jit(imcjax.mvm)
+ranges_of = jax.jit(find_ranges, static_argnames=("rule", "per"))
+
+
 @pytest.mark.parametrize("per, shape", [("tensor", (1, 1)), ("slice", (2, 1)), ("column", (2, 7)), ("tile", (3, 1, 1, 2, 1))])
 def test_what_has_an_adc_range_of_its_own(per, shape):
     hardware = Hardware(rows=8, cols=8, encoding=Differential(weight_bits=5), dac=Dac(input_bits=4, bits=2), adc=Adc(bits=5))
@@ -139,7 +143,7 @@ def test_what_has_an_adc_range_of_its_own(per, shape):
         assert (limit <= largest.adc_range * (1 + 1e-6)).all()
     exact = x @ w
     errors = [
-        jnp.std(imcjax.mvm(x, w, hardware, largest.replace(adc_range=limit)) - exact)
+        jnp.std(product(x, w, hardware, largest.replace(adc_range=limit)) - exact)
         for limit in (found["mse"], largest.adc_range)
     ]
     assert errors[0] < errors[1]
@@ -157,7 +161,7 @@ def test_phases_and_slices_that_are_not_in_use_do_not_count(rule):
     hardware = Hardware(rows=8, cols=8, encoding=Differential(weight_bits=5), dac=Dac(input_bits=4, bits=1), adc=Adc(bits=4))
     used = Settings(weight_bits=3, input_bits=2)  # one slice of two, one phase of three
     found = [
-        find_ranges(jnp.asarray(W), jnp.asarray(X), hardware, settings, rule=rule, per="tensor")["adc_range"]
+        ranges_of(jnp.asarray(W), jnp.asarray(X), hardware, settings, rule=rule, per="tensor")["adc_range"]
         for settings in (used, used.replace(slices=1, phases=1))
     ]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
