@@ -26,6 +26,22 @@ WHOLE = ("test_cli.py", "test_readme.py", "test_notebooks.py", "test_xla.py")
 CORE = ("quantize", "mapping", "devices", "converters", "crossbar", "readout", "cost")
 # What takes long to compile and has no more to do with the version of Python than its neighbours.
 BESIDE = tuple(f"crossbar/test_{name}.py" for name in ("gradients", "nonlinear", "both_ends", "transforms"))
+# Cases of long tests that the default run leaves to `-m slow`: what stays beside them shows the same.
+LONG = {
+    "converters/test_circuits.py::test_each_adc_of_each_chip_is_drawn_for_itself": ("sign_magnitude", "uniform", "sar, binary"),
+    "crossbar/test_accuracy.py::test_every_field_matches_the_sparse_solution": ("1-1-", "1-9-"),
+    "crossbar/test_accuracy.py::test_transfer_matrix_in_float32": ("14-20-", "1-5-", "6-1-"),
+    "crossbar/test_gradients.py::test_gradient": ("few inputs", "all fields-", "shape7"),
+    "crossbar/test_more_arrays.py::test_access_resistance_is_in_series_with_each_cell": ("gate_input",),
+    "crossbar/test_more_arrays.py::test_biased_and_floating_lines_match_the_sparse_solution": ("voltages",),
+    "crossbar/test_more_arrays.py::test_floating_lines_that_hold_each_other_far_better_than_the_selected_ones_hold_them": (
+        "1e-10",
+    ),
+    "crossbar/test_more_arrays.py::test_gradients": ("interleaved",),
+    "crossbar/test_nonlinear.py::test_every_field_matches_root_finding": ("sinh-dense", "cubic"),
+    "crossbar/test_transforms.py::test_jit_eager_vmap_and_gradients_agree": ("dense_cg",),
+    "test_transforms.py::test_jit_eager_and_vmap_agree": ("program", "mvm with settings"),
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the core suite, the one that is run on every Python: the core's folders and the contract tests beside this file."""
+    """Mark the long cases, and the core suite, run on every Python: the core's folders and the contract tests beside this."""
+    test, _, case = item.nodeid.partition("[")
+    if any(part in case for part in LONG.get(test.removeprefix("tests/"), ())):
+        item.add_marker("slow")
     folder = item.path.relative_to(TESTS).parts[:-1]
     if item.path.relative_to(TESTS).as_posix() in BESIDE:
         return

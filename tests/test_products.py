@@ -130,7 +130,7 @@ def layer_and_input(kind):
 
 @pytest.mark.parametrize(
     "encoding, adc, dac, readout, accumulation, wires, kind",
-    [pytest.param(*row, marks=[] if place % 9 == 0 else pytest.mark.slow) for place, row in enumerate(COMBINATIONS)],
+    [pytest.param(*row, marks=[] if place % 18 == 0 else pytest.mark.slow) for place, row in enumerate(COMBINATIONS)],
 )
 def test_every_pair_of_options_works_together(encoding, adc, dac, readout, accumulation, wires, kind):
     layer, x = layer_and_input(kind)

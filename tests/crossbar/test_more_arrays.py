@@ -176,7 +176,8 @@ def test_gradients(loss, ohms):
             assert getattr(to_wires, name) == pytest.approx(expected, rel=1e-5, abs=1e-8), name
 
 
-@pytest.mark.parametrize("low", [*(pytest.param(low, marks=pytest.mark.slow) for low in (1e-6, 1e-8)), 1e-10])
+@pytest.mark.slow
+@pytest.mark.parametrize("low", [1e-6, 1e-8, 1e-10])
 def test_floating_lines_that_hold_each_other_far_better_than_the_selected_ones_hold_them(low):
     g = np.full((32, 24), 1e-4)
     g[20], g[:, 10] = low, 2 * low
