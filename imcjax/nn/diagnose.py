@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from imcjax import conversion, pipeline
+from imcjax import conversion, layout, pipeline
 from imcjax.converters import Adc
 from imcjax.devices import Generic
 from imcjax.errors import UserError
@@ -285,13 +285,16 @@ def _conversions(
     if settings.adc_bits is None:
         return None
     currents, _, _, place = pipeline.column_currents(settled, x, hardware, settings)  # (K, T, P, B, S, N)
-    rows = settled.matrix.shape[2]
+    tiling = layout.tiling((settled.n_in, settled.n_out), hardware)
+    rows = tiling.tile_rows * hardware.encoding.rows_per_input
     unit = 1.0 if hardware.readout.unit == "V" else conversion.unit_current(hardware)
     levels = currents / unit
     given = settings.adc_range
     limit = conversion.full_scale_levels(hardware, settings, rows) if given is None else given / unit
+    if jnp.ndim(limit) == 5 and limit.shape[0] > 1:  # ranges of tiles are the same for all copies of the layer
+        limit = jnp.concatenate([limit] * (currents.shape[1] // tiling.row_tiles))
     signed = conversion.signed_currents(hardware, settings)
-    reported = conversion.convert(currents, hardware, settings, rows=rows)
+    reported = conversion.convert(currents, hardware, settings, tiling)
     beyond = (jnp.abs(levels) > limit * (1 + 1e-6)) if signed else ((levels > limit * (1 + 1e-6)) | (levels < 0))
     top = largest_code(jnp.round(settings.adc_bits), signed=True)
     top = jnp.where(top < 1, 1, top)  # one bit: two levels at the ends of the range

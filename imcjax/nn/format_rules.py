@@ -26,8 +26,9 @@ class FormatRule:
     inputs: Format | None = None
     learn_inputs: bool = True
 
-    def matches(self, path: str) -> bool:
-        """Whether this rule is about the layer at `path`."""
+    def matches(self, path: str, op_name: str = "") -> bool:
+        """Whether this rule is about the layer at `path`, whatever it computes by."""
+        del op_name
         return re.fullmatch(self.module_path, path) is not None
 
 
@@ -54,7 +55,7 @@ def choose(
             raise UserError(
                 f"inputs has axis {rule.inputs.axis} and rows {rule.inputs.rows}; give axis -1 for each channel, or None."
             )
-    chosen: dict[str, Any] = match(rules, paths) if rules else {}  # type: ignore[arg-type]
+    chosen: dict[str, Any] = match(rules, dict.fromkeys(paths, "")) if rules else {}  # type: ignore[arg-type]
     return {path: chosen.get(path, default) for path in paths}
 
 

@@ -133,7 +133,7 @@ def test_gradients_of_every_law_where_a_cell_is_off_and_where_nothing_is_random(
 
 
 def test_an_unknown_law_is_told_the_known_ones():
-    with pytest.raises(UserError, match=r"no spread 'proportionate' \(nearest: proportional"):
+    with pytest.raises(UserError, match=r"device.program_law is 'proportionate' \(nearest: proportional"):
         Generic(program_law="proportionate").program(jnp.full(1, 1e-5), PROGRAM)
     with pytest.raises(UserError, match=r"no spread 'cauchy' \(known: lognormal, normal, uniform"):
         Generic(read_distribution="cauchy").read(Generic().program(jnp.full(1, 1e-5), None), READ)
