@@ -147,6 +147,10 @@ def test_every_pair_of_options_works_together(encoding, adc, dac, readout, accum
         binary = jnp.sign(layer.kernel[...]) * jnp.mean(jnp.abs(layer.kernel[...]))
         layer.kernel[...] = binary
         exact = layer(x)
-    error = np.linalg.norm(run(model, x) - exact) / np.linalg.norm(exact)
-    assert error < (1.5 if adc == "sense amplifier" else 0.6)  # one bit for each partial sum says little
+    found = np.asarray(run(model, x))
+    error = np.linalg.norm(found - exact) / np.linalg.norm(exact)
+    if adc == "sense amplifier":  # one bit for each partial sum says little, but not nothing
+        assert np.corrcoef(found.ravel(), np.ravel(exact))[0, 1] > 0.3
+    else:
+        assert error < 0.6
     assert error > 1e-4
