@@ -89,6 +89,11 @@ class Table:
         target, mean, sigma, times = (concrete(a) for a in (self.target, self.mean, self.sigma, self.times))
         if target is None or mean is None or sigma is None or times is None:
             return
+        if times.ndim == 0 or mean.ndim < 2:
+            raise UserError(
+                f"{path} has times of shape {times.shape} and mean of {mean.shape}; give times (n,) and mean (n, targets), "
+                "with n = 1 for a table of one moment."
+            )
         if target.shape[-1:] < (2,):
             raise UserError(f"{path} has target of shape {target.shape}; give at least two targets, to interpolate between.")
         if mean.shape != sigma.shape or mean.shape[-2:] != (*times.shape[-1:], *target.shape[-1:]):
@@ -101,10 +106,10 @@ class Table:
                 raise UserError(f"{path}.{name} does not rise from each value to the next; sort the table by {name}.")
         falling = np.argwhere(np.diff(mean[..., 0, :]) < 0)
         if falling.size:
-            low, high = target[..., falling[0][-1]], target[..., falling[0][-1] + 1]
+            low, high = (np.ravel(target[..., falling[0][-1] + step])[0] for step in (0, 1))
             raise UserError(
-                f"{path}.mean falls from target {low!s} S to {high!s} S as programmed, so that targets cannot be told apart; "
-                "measure more devices, or leave one of the two out."
+                f"{path}.mean falls from target {low:.4g} S to {high:.4g} S as programmed, so that targets cannot be told "
+                "apart; measure more devices, or leave one of the two out."
             )
         if times.shape[-1] > 1 and (times <= 0).any():
             raise UserError(

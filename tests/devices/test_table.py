@@ -207,3 +207,9 @@ def test_gradients_against_differences(table):
         _, slope = jax.jvp(read, point, along)
         ahead, behind = (read(*(p + h * a for p, a in zip(point, along))) for h in (1e-5, -1e-5))
         np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-6)
+
+
+def test_a_table_without_its_axis_of_times_is_refused():
+    table = Table(target=np.array([1e-6, 2e-6]), mean=np.array([1e-6, 2e-6]), sigma=np.zeros(2), times=0.0)
+    with pytest.raises(UserError, match=r"times of shape \(\) and mean of \(2,\); give times \(n,\) and mean \(n, targets\)"):
+        mvm(np.ones(2), np.eye(2), Hardware(device=table))
