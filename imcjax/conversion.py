@@ -5,10 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from imcjax import curves, mapping
-from imcjax.converters import full_scale
+from imcjax.converters import accumulate, full_scale
 from imcjax.devices import bends
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
@@ -42,6 +43,22 @@ def convert(
     # Copies have an axis of their own, so that ranges of tiles are the same for all of them.
     state = jax.tree.map(lambda leaf: by_copy(leaf, layout, 1)[:, :, :, None, None], state)
     return as_converted(hardware, settings, by_copy(levels, layout, 1), limit, state, key).reshape(levels.shape)
+
+
+def share_charge(
+    currents: Float[Array, "K T P B S N"], sums: Float[Array, "T P B"], place: Float[Array, " P"], hardware: Hardware
+) -> tuple[Float[Array, "K T 1 B S N"], Float[Array, "T 1 B"], Float[Array, " 1"]]:
+    """All phases as one: the charge they share, the inputs' sum that belongs to it, and its place value."""
+    shared, value = accumulate.share_charge(jnp.moveaxis(currents, 2, 0), hardware.dac.bits, place > 0)
+    of_inputs = jnp.einsum("tpb,p->tb", sums, place, precision=lax.Precision.HIGHEST) / value
+    return shared[:, :, None], of_inputs[:, None], value[None]
+
+
+def noise_of_phases(place: Float[Array, " P"], hardware: Hardware) -> jax.Array | float:
+    """The readout's noise as it is converted, over that of one phase: phases that share their charge share their noise."""
+    if hardware.accumulation != "analog":
+        return 1.0
+    return jnp.sqrt((1 - place[0] ** -2) / (4**hardware.dac.bits - 1))
 
 
 def as_converted(

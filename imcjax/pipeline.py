@@ -21,9 +21,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from imcjax import crossbar, curves
-from imcjax.conversion import baseline, convert
-from imcjax.converters import accumulate
+from imcjax import answers
+from imcjax.conversion import baseline, convert, noise_of_phases, share_charge
 from imcjax.devices import bends
 from imcjax.digits import input_digits, weight_digits
 from imcjax.errors import UserError, concrete
@@ -72,8 +71,7 @@ class Settled:
 
     Attributes:
       matrix: (K, T, r, S, N) what each converted column answers per volt on each row: ampere, or volt, as the readout has it.
-        Of cells with a curve below it the same for the powers of the voltages; behind wires the cells themselves, siemens
-        (S, D, T, C, r, c).
+        Of cells with a curve more than that: see `imcjax.answers`.
       dac, adc, noise, gains, offsets, weight_step, slice_weights, n_in, n_out: as in `Programmed`.
     """
 
@@ -170,7 +168,7 @@ def settle(
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
     g = _apart(conductances(programmed, hardware, key=key, time=time), programmed.weight_step)
-    return columns(programmed, answers(g, hardware, key=programmed.key), hardware)
+    return columns(programmed, answers.of_cells(g, hardware, key=programmed.key), hardware)
 
 
 def conductances(
@@ -181,32 +179,11 @@ def conductances(
     return per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
 
 
-def answers(g: Float[Array, "S D T C r c"], hardware: Hardware, *, key: jax.Array | None = None) -> Float[Array, "S D T C r c"]:
-    """What each physical column answers per volt on each row: ampere or volt, as the readout has it.
-
-    Interleaved pairs meet at one bitline, which answers with their difference: their D is 1. The key draws the parts of the
-    readout, where it has any. For cells with a curve see `Settled.matrix`.
-    """
-    if bends(hardware.device):
-        return g if hardware.wires is not None else curves.power_matrices(g, hardware)
-    read_out = partial(hardware.readout.respond, wires=hardware.wires, solver=hardware.solver)
-    if not hardware.encoding.interleaved:
-        return read_out(g) if key is None else per_tile(lambda tile, own: read_out(tile, key=own), g, key)
-    if hardware.readout.kind == "current" and hardware.wires is not None:
-        pairs = jnp.moveaxis(g, 1, -3)
-        return crossbar.transfer_matrix(pairs, hardware.wires, topology="interleaved", solver=hardware.solver)[:, None]
-    both = jnp.concatenate([g[:, :1], g[:, 1:]], -2)
-    s = read_out(both) if key is None else per_tile(lambda tile, own: read_out(tile, key=own), both, key)
-    return s[..., : g.shape[-2], :] - s[..., g.shape[-2] :, :]
-
-
 def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:
     """What the arrays answer as one matrix for each converted column of a digit: tiles side by side."""
-    layout = tiling((programmed.n_in, programmed.n_out), hardware)
-    if not curves.solved(hardware):
-        s = jnp.moveaxis(layout.join_columns(hardware.encoding.respond(s)), 1, -2)  # (K, T, r, S, N)
+    matrix = answers.side_by_side(s, hardware, tiling((programmed.n_in, programmed.n_out), hardware))
     names = ("dac", "adc", "noise", "gains", "offsets", "weight_step", "slice_weights", "n_in", "n_out")
-    return Settled(s, **{name: getattr(programmed, name) for name in names})
+    return Settled(matrix, **{name: getattr(programmed, name) for name in names})
 
 
 def multiply(
@@ -228,9 +205,7 @@ def multiply(
     layout = tiling((settled.n_in, settled.n_out), hardware)
     references = partial(one_reference, layout=layout) if hardware.encoding.extra_columns else lambda values: values
     if settled.noise is not None and key is not None:
-        thermal = normal(fold_name(key, "thermal"), currents.shape, currents.dtype)
-        if hardware.accumulation == "analog":  # noise of each phase, shared as its charge is
-            thermal *= jnp.sqrt((1 - place[0] ** -2) / (4**hardware.dac.bits - 1))
+        thermal = normal(fold_name(key, "thermal"), currents.shape, currents.dtype) * noise_of_phases(place, hardware)
         currents += settled.noise[:, :, None, None] * references(thermal)
     levels = references(convert(currents, hardware, settings, layout, state=settled.adc, key=fold_name(key, "conversion")))
     if settled.gains is not None:
@@ -257,26 +232,15 @@ def column_currents(
         raise UserError(f"x has shape {x.shape}; its last axis must have the {settled.n_in} inputs of the programmed weights.")
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
     layout, encoding = tiling((settled.n_in, settled.n_out), hardware), hardware.encoding
-    tiles = settled.matrix.shape[2 if curves.solved(hardware) else 1]
+    tiles = answers.row_tiles(settled.matrix, hardware)
     rows = deal(digits, layout, tiles // layout.row_tiles)  # (T, P * B, r)
     volts = hardware.dac.voltages(encoding.drive(rows), jax.tree.map(lambda leaf: leaf[:, None], settled.dac))
-    currents = _currents(settled, volts, hardware)
+    currents = answers.currents(settled.matrix, volts, hardware, layout)
     sums = encoding.input_sum(rows).reshape(tiles, len(digits), -1)
     currents = currents.reshape(len(currents), *sums.shape, *currents.shape[-2:])
     if hardware.accumulation == "analog":
-        currents, sums, place = _share_charge(currents, sums, place, hardware)
+        currents, sums, place = share_charge(currents, sums, place, hardware)
     return currents, sums, step, place
-
-
-def _currents(settled: Settled, volts: Float[Array, "T v rows"], hardware: Hardware) -> Float[Array, "K T v S N"]:
-    """What the columns answer to the voltages on the wordlines."""
-    if curves.solved(hardware):
-        return curves.circuit_currents(settled.matrix, volts, hardware, tiling((settled.n_in, settled.n_out), hardware))
-    k, tiles, r, slices, n = settled.matrix.shape
-    if bends(hardware.device):
-        volts = curves.powers(volts, r)
-    currents = jnp.matmul(volts, settled.matrix.reshape(k, tiles, r, slices * n), precision=lax.Precision.HIGHEST)
-    return currents.reshape(*currents.shape[:-1], slices, n)
 
 
 def quickly_wired(hardware: Hardware) -> Hardware:
@@ -292,15 +256,6 @@ def _apart(g: jax.Array, weight_step: jax.Array) -> jax.Array:
     0.10.1); it does not look behind a branch.
     """
     return lax.cond(jnp.isnan(weight_step), lambda g: jnp.full_like(g, jnp.nan), lambda g: g, g)
-
-
-def _share_charge(
-    currents: Float[Array, "K T P B S N"], sums: Float[Array, "T P B"], place: Float[Array, " P"], hardware: Hardware
-) -> tuple[Float[Array, "K T 1 B S N"], Float[Array, "T 1 B"], Float[Array, " 1"]]:
-    """All phases as one: the charge they share, the inputs' sum that belongs to it, and its place value."""
-    shared, value = accumulate.share_charge(jnp.moveaxis(currents, 2, 0), hardware.dac.bits, place > 0)
-    of_inputs = jnp.einsum("tpb,p->tb", sums, place, precision=lax.Precision.HIGHEST) / value
-    return shared[:, :, None], of_inputs[:, None], value[None]
 
 
 def _as_array(name: str, value: Any, dims: int | None = None) -> jax.Array:

@@ -28,7 +28,7 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any]) -> list[str]:
     Raises:
       UserError: no BatchNorm, no batches, or statistics that are not finite.
     """
-    norms = _norms(model)
+    norms = norms_of(model)
     if not norms:
         raise UserError(f"{type(model).__name__} has no nnx.BatchNorm; there are no statistics to estimate.")
     graph, state = nnx.split(model)
@@ -36,13 +36,8 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any]) -> list[str]:
     @jax.jit
     def run(state: Any, batch: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
         copy = nnx.merge(graph, state, copy=True)
-        found = _norms(copy)
-        for norm in found.values():
-            norm.use_running_average, norm.momentum = False, 0.0  # the batch's own statistics are kept whole
-            norm.mean.set_value(jnp.zeros_like(norm.mean.get_value()))
-            norm.var.set_value(jnp.zeros_like(norm.var.get_value()))
-        copy(batch)
-        return {path: (norm.mean.get_value(), norm.var.get_value()) for path, norm in found.items()}
+        take_statistics(copy, batch)
+        return {path: (norm.mean.get_value(), norm.var.get_value()) for path, norm in norms_of(copy).items()}
 
     samples, means, squares = [], {path: [] for path in norms}, {path: [] for path in norms}
     for batch in batches:
@@ -63,7 +58,19 @@ def reestimate_batchnorm(model: Any, batches: Iterable[Any]) -> list[str]:
     return list(norms)
 
 
-def _norms(model: Any) -> dict[str, Any]:
+def take_statistics(model: Any, batch: jax.Array) -> None:
+    """Running statistics of the BatchNorm layers as this one batch has them, in place; under `jax.jit` and `vmap` as well."""
+    norms = list(norms_of(model).values())
+    before = [(norm.momentum, norm.use_running_average) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.use_running_average = 0.0, False  # the batch's own statistics are kept whole
+    model(batch)
+    for norm, (momentum, running) in zip(norms, before, strict=True):
+        norm.momentum, norm.use_running_average = momentum, running
+
+
+def norms_of(model: Any) -> dict[str, Any]:
+    """The BatchNorm layers of a model, by '/'-joined path."""
     return {
         "/".join(str(part) for part in path): module
         for path, module in nnx.iter_modules(model)

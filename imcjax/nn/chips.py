@@ -11,16 +11,17 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from imcjax import pipeline
 from imcjax.devices.base import check_time
 from imcjax.devices.compensation import column_scale, global_scale
 from imcjax.errors import UserError, check_number, nearest
 from imcjax.keys import fold_index, fold_name
 from imcjax.layout import by_output, tiling
+from imcjax.nn.batchnorm_statistics import norms_of, take_statistics
 from imcjax.nn.hooks import hook_name, layers, matrices, member_path, operators, placed, together
 from imcjax.nn.operator import answers, respond
 from imcjax.nn.recording import record_inputs
 from imcjax.nn.variables import Chip, Correction
-from imcjax.pipeline import Settled
 from imcjax.pytree import record, replace
 
 
@@ -255,7 +256,7 @@ def _program(model: Any, key: jax.Array | None) -> dict[str, Any]:
     return {path: op.program(matrices(found[path]), key) for path, op in operators(model).items()}
 
 
-def _settle(operator: Any, chip: Any, key: Any, time: Any, compensation: str | None) -> Settled:
+def _settle(operator: Any, chip: Any, key: Any, time: Any, compensation: str | None) -> pipeline.Settled:
     """A layer's chip at one time, what its columns answer scaled up by what drift has taken."""
     hardware = operator.technology
     now = operator.cells(chip, key, time)
@@ -266,18 +267,14 @@ def _settle(operator: Any, chip: Any, key: Any, time: Any, compensation: str | N
     if compensation == "global":
         scale = jax.vmap(global_scale)(now, before).reshape(-1, 1, 1, 1, 1)
     else:
-        layout = tiling((settled.n_in, settled.matrix.shape[-1]), hardware)
+        layout = tiling((settled.n_in, settled.n_out), hardware)
         scales = jax.vmap(lambda a, b: column_scale(a, b, pair_axis=1))(now, before)  # (groups, S, 1, T, C, 1, c)
         scale = by_output(jnp.moveaxis(scales, 2, 1), layout)  # (groups, 1, T, S, N)
-    k, t, _, s, n = settled.matrix.shape[1:]
-    gains = jnp.ones((len(now), k, t, s, n), now.dtype) if settled.gains is None else settled.gains
-    return replace(settled, gains=gains * scale)
+    return replace(settled, gains=scale if settled.gains is None else settled.gains * scale)
 
 
-def _correct(operator: Any, settled: Settled, w: Any, x: Any) -> tuple[jax.Array, jax.Array]:
+def _correct(operator: Any, settled: pipeline.Settled, w: Any, x: Any) -> tuple[jax.Array, jax.Array]:
     """Gain and offset (groups, n_out) that bring a chip's outputs nearest to the exact products, by least squares."""
-    from imcjax import pipeline
-
     hardware, settings = operator.technology, operator.settings()
     x = jnp.asarray(x)
     exact = jnp.einsum("sgi,gio->gso", x, w, precision=lax.Precision.HIGHEST)
@@ -290,15 +287,9 @@ def _correct(operator: Any, settled: Settled, w: Any, x: Any) -> tuple[jax.Array
 
 def _estimate_norms(model: Any, batch: Any) -> None:
     """Running statistics of the BatchNorm layers as this batch has them, in place."""
-    norms = [module for _, module in nnx.iter_modules(model) if isinstance(module, nnx.BatchNorm)]
-    if not norms:
+    if not norms_of(model):
         raise UserError("The model has no BatchNorm layer; leave norms out.")
-    before = [(norm.momentum, norm.use_running_average) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.use_running_average = 0.0, False
-    model(jnp.asarray(batch))
-    for norm, (momentum, running) in zip(norms, before, strict=True):
-        norm.momentum, norm.use_running_average = momentum, running
+    take_statistics(model, jnp.asarray(batch))
 
 
 def _batches(x: np.ndarray, y: np.ndarray, batch: int) -> tuple[Float[Array, "batches batch ..."], Any]:

@@ -11,6 +11,7 @@ from flax import nnx
 from jax import lax
 
 from imcjax import layout, pipeline
+from imcjax.answers import of_cells
 from imcjax.errors import UserError
 from imcjax.fast_random import normal
 from imcjax.hardware import Hardware
@@ -34,10 +35,10 @@ def respond(chips: pipeline.Programmed, s: jax.Array, hardware: Hardware) -> pip
 
 
 def answers(chips: pipeline.Programmed, g: jax.Array, hardware: Hardware) -> jax.Array:
-    """`pipeline.answers` of a layer's groups; leaves and result have a leading axis of groups."""
+    """`imcjax.answers.of_cells` of a layer's groups; leaves and result have a leading axis of groups."""
     if chips.key is None:
-        return jax.vmap(lambda g: pipeline.answers(g, hardware))(g)
-    return jax.vmap(lambda key, g: pipeline.answers(g, hardware, key=key))(chips.key, g)
+        return jax.vmap(lambda g: of_cells(g, hardware))(g)
+    return jax.vmap(lambda key, g: of_cells(g, hardware, key=key))(chips.key, g)
 
 
 class Operator(nnx.Module):

@@ -3,7 +3,6 @@
 import base64
 import os
 from html import escape
-from importlib import resources
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from rich.table import Table
 from imcjax.files import write_bytes
 from imcjax.report import style
 from imcjax.report.cost_plots import area_plot, roofline_plot, sensitivity_plot, sweep_plot
+from imcjax.report.html import document
 from imcjax.report.layer_plots import energy_plot
 from imcjax.report.units import percent, si
 
@@ -105,7 +105,6 @@ def cost_tables(result: dict[str, Any]) -> list[Table]:
 def cost_page(result: dict[str, Any]) -> str:
     """The page: tables and figures, nothing from elsewhere."""
     what = f"{result['model']} on {result['hardware']}"
-    css = resources.files("imcjax.report").joinpath("page.css").read_text(encoding="utf-8")
     parts = []
     for name, figure in figures(result).items():
         data = base64.b64encode(style.png(figure)).decode("ascii")
@@ -119,24 +118,7 @@ def cost_page(result: dict[str, Any]) -> str:
         parts.append(f'<section>\n<h2>{escape(title)}</h2>\n<div class="wide">{table}</div>\n</section>')
     notes = "".join(f'<p class="note">{escape(text)}</p>\n' for text in (*result["extrapolated"], *result["conventions"]))
     headline = ", ".join(si(result[name], unit) for name, unit in (("energy_j", "J"), ("latency_s", "s"), ("area_m2", "m²")))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(f"imcjax: cost of {what}")}</title>
-<style>
-{css}</style>
-</head>
-<body>
-<header>
-<p class="what">Cost of {escape(what)}</p>
-<h1>{escape(headline)}</h1>
-{notes}</header>
-{chr(10).join(parts)}
-</body>
-</html>
-"""
+    return document(f"imcjax: cost of {what}", f"Cost of {what}", headline, notes, "\n".join(parts))
 
 
 def write_cost_page(result: dict[str, Any], path: str | os.PathLike[str]) -> None:

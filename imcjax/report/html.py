@@ -46,23 +46,27 @@ def page(result: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
     ]
     body = "\n".join(f"<section>\n<h2>{title}</h2>\n{content}\n</section>" for title, content in sections if content)
     first, *others = sentences(result)
+    header = f"<p>{escape(' '.join(others))}</p>\n"
+    return document(f"imcjax: {what}", f"Co-design of {what}", first, header, f"{_key_figures(result)}\n{body}")
+
+
+def document(title: str, what: str, headline: str, header: str, body: str) -> str:
+    """A page with its style in it; `title`, `what` and `headline` are text, the rest is HTML."""
     css = resources.files("imcjax.report").joinpath("page.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(f"imcjax: {what}")}</title>
+<title>{escape(title)}</title>
 <style>
 {css}</style>
 </head>
 <body>
 <header>
-<p class="what">Co-design of {escape(what)}</p>
-<h1>{escape(first)}</h1>
-<p>{escape(" ".join(others))}</p>
-</header>
-{_key_figures(result)}
+<p class="what">{escape(what)}</p>
+<h1>{escape(headline)}</h1>
+{header}</header>
 {body}
 </body>
 </html>

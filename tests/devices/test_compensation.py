@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import imcjax
-from imcjax import Hardware, UserError, pipeline
+from imcjax import Hardware, UserError, answers, pipeline
 from imcjax.devices import Cell, Generic, compensation, effects, with_faults
 
 
@@ -30,7 +30,7 @@ def errors(hardware, time):
     now = pipeline.conductances(chip, hardware, time=time)
 
     def product(g):
-        return pipeline.multiply(pipeline.columns(chip, pipeline.answers(g, hardware), hardware), X, hardware)
+        return pipeline.multiply(pipeline.columns(chip, answers.of_cells(g, hardware), hardware), X, hardware)
 
     fresh = product(before)
     columns = compensation.column_scale(now, before, pair_axis=1)
