@@ -114,6 +114,7 @@ SEARCHES: dict[str, Callable[[int], Search]] = {
     "cgmq_value": lambda steps: by_direction("gradient_and_value", steps),
     "cgmq_product": lambda steps: by_direction("product", steps),
     "ours": lambda steps: _plain(bitwidths.NoiseThenSampled(), LAGRANGIAN, steps),
+    "ours_pruned": lambda steps: _plain(bitwidths.NoiseThenSampled(), LAGRANGIAN, steps, prune=True),
     "noise": lambda steps: _plain(bitwidths.Noise(), LAGRANGIAN, steps),
     "sampled": lambda steps: _plain(bitwidths.Sampled(), LAGRANGIAN, steps),
     "fracbits": lambda steps: _plain(bitwidths.FracBits(), constraints.absolute_gap, steps, weight=1.0),

@@ -1,6 +1,6 @@
 """The study: float networks, designs by every method at every bound, each tested once.
 
-Killed and started again, it ends the same.
+Seeds that are trained together are the first axis of everything that steps take. Killed and started again, it ends the same.
 """
 
 import math
@@ -15,10 +15,11 @@ import numpy as np
 
 from experiments.lenet5_mnist import allocations, network
 from experiments.lenet5_mnist import bits as widths
+from experiments.lenet5_mnist.images import Views
 from experiments.lenet5_mnist.methods import SEARCHES, Search
 from experiments.lenet5_mnist.ranges import tables
 from experiments.lenet5_mnist.schedule import Schedule
-from experiments.lenet5_mnist.steps import Rates, Trained, evaluate, fixed_step, float_step
+from experiments.lenet5_mnist.steps import Batch, Rates, Teaching, Trained, evaluate, fixed_step, float_step
 from imcjax.codesign.legal import BudgetError, require_feasible, require_legal
 from imcjax.codesign.projection import project
 from imcjax.data import Dataset, Split
@@ -29,17 +30,16 @@ from imcjax.training import Row, Stages, Store, batch_indices
 
 @dataclass(frozen=True)
 class Run:
-    """One design: a method at a bound (None: its widths are given) from one seed."""
+    """Designs by a method at a bound (None: its widths are given), one from each of some seeds, trained together."""
 
     method: str
     bound: float | None
-    seed: int
+    seeds: tuple[int, ...]
 
-    @property
-    def name(self) -> str:
-        """Of its files."""
+    def name(self, *seeds: int) -> str:
+        """Of the files of some of its seeds, by default of all."""
         bound = "" if self.bound is None else f"-{self.bound:.2f}"
-        return f"{self.method.replace(' ', '-')}{bound}-s{self.seed}"
+        return f"{self.method.replace(' ', '-')}{bound}-s{'+'.join(map(str, seeds or self.seeds))}"
 
 
 @dataclass(eq=False)
@@ -58,111 +58,145 @@ class Study:
     out: Path
     progress: bool = True
     searches: dict[str, Search] = field(default_factory=dict)
-    floats: dict[int, tuple[Trained, np.ndarray]] = field(default_factory=dict)
+    floats: dict[int, tuple[network.Params, np.ndarray]] = field(default_factory=dict)
+    lessons: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
-    @property
-    def train(self) -> Split:
-        """The part of the training set that is used."""
-        return Split(self.data.train.x[: self.schedule.samples], self.data.train.y[: self.schedule.samples])
+    def __post_init__(self) -> None:
+        """The images to train on."""
+        samples = self.schedule.samples
+        self.train = Split(self.data.train.x[:samples], self.data.train.y[:samples])
+        self.views = Views(self.train, self.schedule.views)
 
     def stages(self) -> Stages:
         """A runner of stages."""
         return Stages(Store(self.out / "checkpoint"), progress=self.progress)
 
-    def batch(self, stage: str, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of one step of a stage."""
-        seed = int(np.random.SeedSequence(list(stage.encode())).generate_state(1)[0])
-        chosen = batch_indices(len(self.train), self.schedule.batch, step, step + 1, seed=seed)[0]
-        return self.train.x[chosen], self.train.y[chosen]
+    def chosen(self, stage: str, seed: int, step: int) -> np.ndarray:
+        """Numbers of the images of one step of a stage."""
+        start = int(np.random.SeedSequence([seed, *stage.encode()]).generate_state(1)[0])
+        return batch_indices(len(self.train), self.schedule.batch, step, step + 1, seed=start)[0]
 
-    def pretrained(self, seed: int) -> tuple[Trained, np.ndarray]:
-        """The float network of a seed and the ranges of its tensors, trained once."""
-        if seed not in self.floats:
-            schedule, stage = self.schedule, f"float-s{seed}"
-            steps = schedule.float_epochs * schedule.epoch
+    def batch(self, stage: str, seeds: tuple[int, ...], step: int, skipped: int = 0) -> Batch:
+        """What each seed sees in one step of a stage, before which `skipped` epochs were trained."""
+        epoch = skipped + step // self.schedule.epoch
+        chosen = [self.chosen(stage, seed, step) for seed in seeds]
+        said = [self._lesson(seed, epoch)[numbers] for seed, numbers in zip(seeds, chosen, strict=True)]
+        return Batch(np.stack([self.views.take(epoch, c) for c in chosen]), self.train.y[np.stack(chosen)], np.stack(said))
 
-            def advance(state: Trained, first: int, stop: int) -> tuple[Trained, list[Row]]:
-                losses = []
-                for step in range(first, stop):
-                    rate = _cosine(schedule.float_rate, step / steps)
-                    state, loss = float_step(state, Rates(rate, jnp.zeros(()), jnp.zeros(())), *self.batch(stage, step))
-                    losses.append(loss)
-                return state, [{"step": stop, "loss": float(jnp.stack(losses).mean())}]
+    def _lesson(self, seed: int, epoch: int) -> np.ndarray:
+        """(images, 10) logits of a seed's float network for the images of an epoch."""
+        place = seed, self.views.number(epoch)
+        if place not in self.lessons:
+            self.lessons[place] = self.views.logits(self.floats[seed][0], epoch)
+        return self.lessons[place]
 
-            trained = self.stages().run(
-                stage, steps, schedule.epoch, lambda: Trained.start(network.start(seed)), advance, metric=_loss
-            )
-            trained = Trained.start(jax.tree.map(jnp.asarray, trained.params))
-            self.floats[seed] = trained, tables(trained.params, self.train.x[:256])
-        return self.floats[seed]
+    def pretrain(self, seeds: tuple[int, ...]) -> None:
+        """Float networks of seeds and the ranges of their tensors, trained once."""
+        missing = tuple(seed for seed in seeds if seed not in self.floats)
+        if not missing:
+            return
+        schedule, stage = self.schedule, "float"
+        steps = schedule.float_epochs * schedule.epoch
 
-    def accuracy(self, trained: Trained, bits: np.ndarray, keep: Any, table: np.ndarray, split: Split) -> tuple[float, float]:
-        """Accuracy and mean loss over a data set."""
-        hits, losses, size = 0.0, 0.0, self.schedule.evaluate
+        def advance(state: Trained, first: int, stop: int) -> tuple[Trained, list[Row]]:
+            losses = []
+            for step in range(first, stop):
+                rates = Rates(_cosine(schedule.float_rate, step / steps), jnp.zeros(()), jnp.zeros(()))
+                chosen = [self.chosen(stage, seed, step) for seed in missing]
+                x = np.stack([self.views.take(step // schedule.epoch, c) for c in chosen])
+                state, loss = float_step(state, rates, x, self.train.y[np.stack(chosen)])
+                losses.append(loss)
+            return state, [{"step": stop, "loss": float(jnp.stack(losses).mean())}]
+
+        name = f"{stage}-s{'+'.join(map(str, missing))}"
+        start = _stacked([Trained.start(network.start(seed)) for seed in missing])
+        trained = self.stages().run(name, steps, schedule.epoch, lambda: start, advance, metric=_loss)
+        for i, seed in enumerate(missing):
+            params = jax.tree.map(lambda leaf, i=i: jnp.array(leaf[i]), trained.params)
+            self.floats[seed] = params, tables(params, self.train.x[:256])
+
+    def accuracy(self, trained: Trained, bits: np.ndarray, keep: Any, table: np.ndarray, split: Split) -> np.ndarray:
+        """(2, seeds) accuracies and mean losses over a data set."""
+        found, size = np.zeros((2, len(bits))), self.schedule.evaluate
         for first in range(0, len(split), size):
             x, y = split.x[first : first + size], split.y[first : first + size]
             missing = size - len(x)
             x, y = np.pad(x, [(0, missing), (0, 0), (0, 0), (0, 0)]), np.pad(y, (0, missing), constant_values=-1)
-            right, loss = evaluate(trained, jnp.asarray(bits, jnp.float32), keep, table, x, y)
-            hits, losses = hits + float(right), losses + float(loss)
-        return hits / len(split), losses / len(split)
+            found += np.stack(evaluate(trained, jnp.asarray(bits, jnp.float32), keep, table, x, y))
+        return found / len(split)
 
-    def result(self, run: Run) -> dict[str, Any]:
-        """What a run came to, computed or read from an earlier start."""
-        path = self.out / "runs" / f"{run.name}.json"
-        if path.exists():
-            return read_json(path)
-        row = {"method": run.method, "bound_percent": run.bound, "seed": run.seed}
+    def results(self, run: Run) -> list[dict[str, Any]]:
+        """What a run's designs came to, computed or read from an earlier start."""
+        paths = [self.out / "runs" / f"{run.name(seed)}.json" for seed in run.seeds]
+        if all(path.exists() for path in paths):
+            return [read_json(path) for path in paths]
         try:
             if run.bound is not None:
                 require_feasible(widths.LOW, widths.spent, run.bound)
-            row |= self._design(run)
+            found = self._designs(run)
         except BudgetError as error:
-            row |= {"status": "infeasible", "cheapest_percent": error.cost, "cheapest_bits": _list(error.bits)}
-        write_json(path, row)
-        for folder in (self.out / "checkpoint").glob(f"{run.name}-*"):
+            found = [{"status": "infeasible", "cheapest_percent": error.cost, "cheapest_bits": _list(error.bits)}] * len(paths)
+        rows = [
+            {"method": run.method, "bound_percent": run.bound, "seed": seed} | one
+            for seed, one in zip(run.seeds, found, strict=True)
+        ]
+        for path, row in zip(paths, rows, strict=True):
+            write_json(path, row)
+        for folder in (self.out / "checkpoint").glob(f"{run.name()}-*"):
             shutil.rmtree(folder)
-        return row
+        return rows
 
-    def _design(self, run: Run) -> dict[str, Any]:
-        trained, table = self.pretrained(run.seed)
-        schedule, stages, row = self.schedule, self.stages(), {}
-        keep, done = network.nothing_pruned(), 0
+    def _designs(self, run: Run) -> list[dict[str, Any]]:
+        self.pretrain(run.seeds)
+        params, table = [self.floats[seed][0] for seed in run.seeds], np.stack([self.floats[seed][1] for seed in run.seeds])
+        stages, said, done = self.stages(), [{} for _ in run.seeds], 0
+        trained = _stacked([Trained.start(p) for p in params])
+        keep = [network.nothing_pruned() for _ in run.seeds]
         if run.method in SEARCHES:
             assert run.bound is not None
-            trained, bits, keep, row = self._searched(run, stages, trained, table, run.bound)
-            done = schedule.search_epochs
+            trained, bits, keep, said = self._searched(run, stages, trained, table, run.bound)
+            done = self.schedule.search_epochs
         elif run.bound is not None:
             few = slice(0, 64)
             x, y = self.train.x[few], self.train.y[few]
-            bits = allocations.allocate(run.method, run.seed, run.bound, trained.params, table, x, y)
+            bits = [
+                allocations.allocate(run.method, seed, run.bound, p, own, x, y)
+                for seed, p, own in zip(run.seeds, params, table, strict=True)
+            ]
         else:
-            bits = allocations.uniform(run.method)
+            bits = [allocations.uniform(run.method) for _ in run.seeds]
         if run.bound is not None:
-            require_legal(bits, widths.LOW, widths.HIGH, lambda b: widths.spent(b, keep), run.bound)
-        best, validation = self._tuned(run, stages, trained, bits, keep, table, done)
-        return row | {
-            "status": "done",
-            "bits": _list(bits),
-            "pruned": [int(np.sum(np.asarray(k) == 0)) for k in keep],
-            "bops_percent": widths.spent(bits, keep),
-            "bops_other_percent": widths.spent_otherwise(bits, keep),
-            "validation": validation,
-            "test": self.accuracy(best, bits, keep, table, self.data.test)[0],
-            "seconds": sum(stages.seconds.values()),
-        }
+            for own, kept in zip(bits, keep, strict=True):
+                require_legal(own, widths.LOW, widths.HIGH, lambda b, kept=kept: widths.spent(b, kept), run.bound)
+        wide, kept = np.stack(bits), _stacked(keep)
+        best, validation = self._tuned(run, stages, trained, wide, kept, table, done)
+        test, _ = self.accuracy(best, wide, kept, table, self.data.test)
+        return [
+            said[i]
+            | {
+                "status": "done",
+                "bits": _list(bits[i]),
+                "pruned": [int(np.sum(np.asarray(k) == 0)) for k in keep[i]],
+                "bops_percent": widths.spent(bits[i], keep[i]),
+                "bops_other_percent": widths.spent_otherwise(bits[i], keep[i]),
+                "validation": float(validation[i]),
+                "test": float(test[i]),
+                "seconds": sum(stages.seconds.values()) / len(bits),
+            }
+            for i in range(len(bits))
+        ]
 
     def _searched(
         self, run: Run, stages: Stages, trained: Trained, table: np.ndarray, bound: float
-    ) -> tuple[Trained, np.ndarray, network.Keep, dict[str, Any]]:
-        """Weights, legal widths and channels after a search, and what is to be said about it."""
-        schedule, stage = self.schedule, f"{run.name}-search"
+    ) -> tuple[Trained, list[np.ndarray], list[network.Keep], list[dict[str, Any]]]:
+        """Weights, legal widths and channels of each seed after a search, and what is to be said about it."""
+        schedule, stage = self.schedule, f"{run.name()}-search"
         steps = schedule.search_epochs * schedule.epoch
         if run.method not in self.searches:
             self.searches[run.method] = SEARCHES[run.method](steps)
         search = self.searches[run.method]
-        key = fold_name(jax.random.key(run.seed), stage)
-        start = search.start(trained, table)
+        keys = jnp.stack([fold_name(jax.random.key(seed), run.name(seed)) for seed in run.seeds])
+        start = _stacked([search.start(_own(trained, i), own) for i, own in enumerate(table)])
         limits = {"budget": jnp.asarray(bound, jnp.float32), "start": jnp.asarray(widths.spent(widths.HIGH), jnp.float32)}
         width_rate = jnp.asarray(schedule.bits_per_search / steps, jnp.float32)
 
@@ -171,37 +205,42 @@ class Study:
             for step in range(first, stop):
                 rates = Rates(*self._rates(step), width_rate)
                 progress = jnp.asarray(step / steps, jnp.float32)
-                x, y = self.batch(stage, step)
-                state, loss = search.step(state, table, rates, limits, progress, fold_index(key, step), x, y)
+                batch = self.batch(f"{run.method}-search", run.seeds, step)
+                own = _at_step(keys, step)
+                state, loss = search.step(state, table, rates, limits, progress, self._teaching(), own, batch)
                 losses.append(loss)
             return state, [{"step": stop, "loss": float(jnp.stack(losses).mean())}]
 
         state = stages.run(stage, steps, schedule.epoch, lambda: start, advance, metric=_loss)
-        real, keep = search.found(state, bound)
-        rounded = widths.spent(np.round(real), keep)
-        said = {"searched": [round(float(b), 3) for b in real], "searched_percent": rounded, "reached": rounded <= bound}
-        if search.legal:
-            return state.trained, real, keep, said
+        found, keep, said = [], [], []
+        for i in range(len(run.seeds)):
+            one = _own(state, i)
+            real, kept = search.found(one, bound)
+            rounded = widths.spent(np.round(real), kept)
+            keep.append(kept)
+            said.append(
+                {"searched": [round(float(b), 3) for b in real], "searched_percent": rounded, "reached": rounded <= bound}
+            )
+            found.append(real if search.legal else self._projected(one.trained, real, kept, table[i], bound))
+        return state.trained, found, keep, said
 
-        split = Split(self.data.validation.x[: schedule.probe], self.data.validation.y[: schedule.probe])
+    def _projected(self, trained: Trained, real: np.ndarray, keep: network.Keep, table: np.ndarray, bound: float) -> np.ndarray:
+        """Legal widths near real ones, by losses measured on a part of the validation images."""
+        split = Split(self.data.validation.x[: self.schedule.probe], self.data.validation.y[: self.schedule.probe])
         losses: dict[bytes, float] = {}
+        one, kept = _stacked([trained]), _stacked([keep])
 
         def loss_of(designs: np.ndarray) -> np.ndarray:
             for bits in designs:
                 if bits.tobytes() not in losses:
-                    losses[bits.tobytes()] = self.accuracy(state.trained, bits, keep, table, split)[1]
+                    losses[bits.tobytes()] = self.accuracy(one, bits[None], kept, table[None], split)[1, 0]
             return np.array([losses[bits.tobytes()] for bits in designs])
 
-        legal = project(
-            real,
-            widths.LOW,
-            widths.HIGH,
-            lambda designs: widths.spent_each(designs, keep),
-            loss_of,
-            bound,
-            exchanges=schedule.exchanges,
-        )
-        return state.trained, legal, keep, said
+        cost_of = lambda designs: widths.spent_each(designs, keep)  # noqa: E731
+        return project(real, widths.LOW, widths.HIGH, cost_of, loss_of, bound, exchanges=self.schedule.exchanges)
+
+    def _teaching(self) -> Teaching:
+        return Teaching(jnp.float32(self.schedule.taught), jnp.float32(self.schedule.temperature))
 
     def _rates(self, step: int) -> tuple[jax.Array, jax.Array]:
         """Step sizes of weights and ranges, on one cosine over all quantized training, searched or not."""
@@ -210,34 +249,55 @@ class Study:
 
     def _tuned(
         self, run: Run, stages: Stages, trained: Trained, bits: np.ndarray, keep: Any, table: np.ndarray, done: int
-    ) -> tuple[Trained, float]:
-        """Training at fixed widths from epoch `done` to the end; the best epoch of the last `tune_epochs`, by validation."""
-        schedule, stage = self.schedule, f"{run.name}-tune"
+    ) -> tuple[Trained, np.ndarray]:
+        """Training at fixed widths from epoch `done` to the end; each seed's best of the last epochs, by validation."""
+        schedule, stage = self.schedule, f"{run.name()}-tune"
         skipped = done * schedule.epoch
         steps = (schedule.search_epochs + schedule.tune_epochs) * schedule.epoch - skipped
         wide = jnp.asarray(bits, jnp.float32)
         # Adam's moments of the search belong to other widths.
-        fresh = Trained.start(trained.params)._replace(log_factors=trained.log_factors)
+        fresh = _stacked([Trained.start(_own(trained, i).params) for i in range(len(bits))])
+        fresh = fresh._replace(log_factors=jnp.array(trained.log_factors))
 
         def advance(state: Any, first: int, stop: int) -> tuple[Any, list[Row]]:
             now, best, score = state
             losses = []
             for step in range(first, stop):
-                x, y = self.batch(stage, step)
                 rates = Rates(*self._rates(skipped + step), jnp.zeros(()))
-                now, loss = fixed_step(now, wide, keep, table, rates, x, y)
+                batch = self.batch(f"{run.method}-tune", run.seeds, step, done)
+                now, loss = fixed_step(now, wide, keep, table, rates, self._teaching(), batch)
                 losses.append(loss)
             row = {"step": stop, "loss": float(jnp.stack(losses).mean())}
-            if stop > steps - schedule.tune_epochs * schedule.epoch:
+            if stop > steps - schedule.chosen_epochs * schedule.epoch:
                 accuracy, _ = self.accuracy(now, bits, keep, table, self.data.validation)
-                row["validation"] = accuracy
-                if accuracy >= float(score):
-                    best, score = now, np.asarray(accuracy, np.float32)
+                row["validation"] = float(accuracy.mean())
+                better = accuracy >= np.asarray(score)
+                best = jax.tree.map(lambda new, old: _where(better, new, old), now, best)
+                score = np.where(better, accuracy, score).astype(np.float32)
             return (now, best, score), [row]
 
-        begin = (fresh, fresh, np.zeros((), np.float32))
+        begin = (fresh, jax.tree.map(jnp.array, fresh), np.zeros(len(bits), np.float32))
         _, best, score = stages.run(stage, steps, schedule.epoch, lambda: begin, advance, metric=_loss)
-        return best, float(score)
+        return best, np.asarray(score)
+
+
+def _stacked(parts: list[Any]) -> Any:
+    """One pytree with a first axis of seeds."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+
+
+def _own(state: Any, i: int) -> Any:
+    """One seed's part."""
+    return jax.tree.map(lambda leaf: leaf[i], state)
+
+
+@jax.jit
+def _at_step(keys: jax.Array, step: int) -> jax.Array:
+    return jax.vmap(lambda key: fold_index(key, step))(keys)
+
+
+def _where(better: np.ndarray, new: Any, old: Any) -> jax.Array:
+    return jnp.where(better.reshape(-1, *[1] * (jnp.ndim(new) - 1)), new, old)
 
 
 def _cosine(rate: float, done: float) -> jax.Array:
