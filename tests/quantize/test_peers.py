@@ -15,9 +15,13 @@ from .truth import G, X
 def test_plain_integers_are_qwixs(qtype, bits, axis):
     qwix = pytest.importorskip("qwix")
     found = qwix.quantize(jnp.asarray(X), qtype, channelwise_axes=[] if axis is None else [axis])
-    # Its largest code reaches half a step beyond itself, so that max|x| is at 2^(b-1) - 1/2 steps.
+    # Its largest code reaches half a step beyond itself, so that max|x| is at 2^(b-1) - 1/2 steps: a tie, decided by the step's
+    # last digit, which is taken from it.
     largest = np.abs(X).max() if axis is None else np.abs(X).max(0, keepdims=True)
-    ours = Lsq(bits, largest / (2 ** (bits - 1) - 0.5), axis=axis)
+    np.testing.assert_allclose(
+        np.asarray(found.scale), np.reshape(largest / (2 ** (bits - 1) - 0.5), found.scale.shape), rtol=1e-6
+    )
+    ours = Lsq(bits, jnp.reshape(found.scale, np.shape(largest)), axis=axis)
     np.testing.assert_array_equal(ours.codes(X).codes, np.asarray(found.qvalue, np.float32))
     np.testing.assert_allclose(ours.quantize(X), np.asarray(qwix.dequantize(found)), rtol=1e-6)
 
