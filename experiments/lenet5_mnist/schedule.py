@@ -33,9 +33,9 @@ class Schedule:
     samples: int = 55_000
     views: int = 8
     float_epochs: int = 8
-    search_epochs: int = 2
-    tune_epochs: int = 2
-    chosen_epochs: int = 2
+    search_epochs: int = 1
+    tune_epochs: int = 1
+    chosen_epochs: int = 1
     batch: int = 64
     float_rate: float = 1e-3
     rate: float = 1e-3
@@ -56,5 +56,5 @@ class Schedule:
 FULL = Schedule()
 LONG = Schedule(search_epochs=3, tune_epochs=9, chosen_epochs=3)
 """For the smallest cost at which an accuracy is still reached."""
-QUICK = Schedule(samples=6400, views=2, float_epochs=4, search_epochs=1, tune_epochs=1, chosen_epochs=1, probe=500, exchanges=1)
+QUICK = Schedule(samples=6400, views=2, float_epochs=4, probe=500, exchanges=1)
 """A check that everything runs, in minutes and without good results."""
