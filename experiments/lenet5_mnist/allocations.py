@@ -1,4 +1,4 @@
-"""Widths that are chosen without a search: by sensitivity, at random, by memory."""
+"""Designs that are chosen without a search: by sensitivity, at random, by memory, by the size of channels."""
 
 from itertools import product
 
@@ -9,11 +9,12 @@ import numpy as np
 from experiments.lenet5_mnist import bits as widths
 from experiments.lenet5_mnist import network
 from experiments.lenet5_mnist.ranges import WIDEST
+from imcjax.codesign import BudgetError
 from imcjax.codesign.bitwidths import choose, cut_largest, hessian_trace, perturbation, random_legal
 from imcjax.training import cross_entropy
 
 
-NAMES = ("random", "hawq", "cut_largest")
+NAMES = ("random", "hawq", "cut_largest", "pruned W1A2")
 MENU = tuple(float(b) for b in range(1, WIDEST + 1))
 UNIFORM = {"uniform W1A2": (1.0, 2.0), "uniform W2A2": (2.0, 2.0), "uniform W4A4": (4.0, 4.0)}
 
@@ -26,8 +27,8 @@ def uniform(name: str) -> np.ndarray:
 
 def allocate(
     name: str, seed: int, bound: float, params: network.Params, table: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:
-    """(7,) widths within the bound.
+) -> tuple[np.ndarray, network.Keep]:
+    """(7,) widths within the bound, and the channels that are kept: all, but of "pruned W1A2".
 
     Args:
       name: one of `NAMES`.
@@ -39,11 +40,13 @@ def allocate(
     Raises:
       BudgetError: the bound is below the cheapest legal design.
     """
+    if name == "pruned W1A2":
+        return uniform("uniform W1A2"), strongest(params, uniform("uniform W1A2"), bound)
     if name == "random":
         rng = np.random.default_rng([seed, round(1000 * bound)])
-        return random_legal(rng, widths.LOW, widths.HIGH, widths.spent, bound)
+        return random_legal(rng, widths.LOW, widths.HIGH, widths.spent, bound), network.nothing_pruned()
     if name == "cut_largest":
-        return cut_largest(widths.HIGH, widths.LOW, network.COUNTS, widths.spent, bound)
+        return cut_largest(widths.HIGH, widths.LOW, network.COUNTS, widths.spent, bound), network.nothing_pruned()
     harm = harms(params, table, jnp.asarray(x), jnp.asarray(y), jax.random.key(seed))
     groups = [[(w,) for w in MENU], *([list(product(MENU, MENU))] * 3)]
     total, cost = [], []
@@ -59,7 +62,29 @@ def allocate(
         share = work.n_in * work.n_out * work.positions / sum(w.n_in * w.n_out * w.positions for w in network.WORKS)
         cost.append(widths.spent_each(designs) - widths.spent(np.ones(7)) + 100 * share * own / 1024)
     chosen = [groups[i][option] for i, option in enumerate(choose(total, cost, bound))]
-    return np.array([o[0] for o in chosen] + [o[1] for o in chosen[1:]])
+    return np.array([o[0] for o in chosen] + [o[1] for o in chosen[1:]]), network.nothing_pruned()
+
+
+def strongest(params: network.Params, bits: np.ndarray, bound: float) -> network.Keep:
+    """As many channels of the first layer as the bound allows, those first whose weights in and out are the largest.
+
+    The strength of a channel is the product of the mean magnitudes of its weights in the first layer and in the second.
+
+    Raises:
+      BudgetError: not even one fits.
+    """
+    leaving = np.abs(np.asarray(params["conv2"]["kernel"])).mean(1).reshape(-1, network.WORKS[0].n_out).mean(0)
+    order = np.argsort(-np.abs(np.asarray(params["conv1"]["kernel"])).mean(0) * leaving)
+    _, *others = network.nothing_pruned()
+    cost = np.inf
+    for count in range(len(order), 0, -1):
+        kept = np.zeros(len(order), np.float32)
+        kept[order[:count]] = 1
+        keep = (jnp.asarray(kept), *others)
+        cost = widths.spent(bits, keep)
+        if cost <= bound:
+            return keep
+    raise BudgetError.of(cost, bound, bits)
 
 
 def harms(params: network.Params, table: np.ndarray, x: jax.Array, y: jax.Array, key: jax.Array) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 BOUNDS = (0.40, 0.90, 2.00)
 ALL_BOUNDS = (0.36, 0.52, 0.90, 1.40, 2.00, 5.00)
-LONG_BOUNDS = (0.20,)
+LONG_BOUNDS = (0.14, 0.20)
 """Relative BOPs in percent, image counted as 8 bits."""
 
 
@@ -54,7 +54,7 @@ class Schedule:
 
 
 FULL = Schedule()
-LONG = Schedule(search_epochs=3, tune_epochs=9, chosen_epochs=3)
+LONG = Schedule(search_epochs=2, tune_epochs=6, chosen_epochs=2)
 """For the smallest cost at which an accuracy is still reached."""
 QUICK = Schedule(samples=6400, views=2, float_epochs=4, probe=500, exchanges=1)
 """A check that everything runs, in minutes and without good results."""

@@ -28,6 +28,10 @@ from imcjax.keys import fold_index, fold_name
 from imcjax.training import Row, Stages, Store, batch_indices
 
 
+PRUNE = ("ours_pruned", "bayesian_bits", "pruned")
+"""How names begin of methods that can go below one bit everywhere, for they prune channels."""
+
+
 @dataclass(frozen=True)
 class Run:
     """Designs by a method at a bound (None: its widths are given), one from each of some seeds, trained together."""
@@ -131,7 +135,7 @@ class Study:
         if all(path.exists() for path in paths):
             return [read_json(path) for path in paths]
         try:
-            if run.bound is not None:
+            if run.bound is not None and not run.method.startswith(PRUNE):
                 require_feasible(widths.LOW, widths.spent, run.bound)
             found = self._designs(run)
         except BudgetError as error:
@@ -159,10 +163,11 @@ class Study:
         elif run.bound is not None:
             few = slice(0, 64)
             x, y = self.train.x[few], self.train.y[few]
-            bits = [
+            found = [
                 allocations.allocate(run.method, seed, run.bound, p, own, x, y)
                 for seed, p, own in zip(run.seeds, params, table, strict=True)
             ]
+            bits, keep = [own for own, _ in found], [kept for _, kept in found]
         else:
             bits = [allocations.uniform(run.method) for _ in run.seeds]
         if run.bound is not None:

@@ -68,6 +68,22 @@ def test_pruned_channels_cost_nothing_on_either_side():
     assert widths.spent(bits, keep) == pytest.approx(100 * by_hand / (1024 * 4_267_008), rel=1e-6)
 
 
+def test_the_strongest_channels_that_a_bound_allows_are_kept():
+    params = jax.tree.map(np.array, network.start(0))
+    params["conv1"]["kernel"][:, 5] *= 10
+    bits = allocations.uniform("uniform W1A2")
+    for bound in (0.26, 0.2, 0.1):
+        keep = allocations.strongest(params, bits, bound)
+        count = int(keep[0].sum())
+        assert widths.spent(bits, keep) <= bound
+        assert keep[0][5] == 1
+        # Of a channel: its products with images of 8 bits, and those of the next layer with its outputs of 2.
+        each = 100 * 25 * (576 * 8 + 64 * 64 * 2) / (1024 * 4_267_008)
+        assert count == 32 or widths.spent(bits, keep) + each > bound
+    with pytest.raises(UserError, match=r"budget is 0\.01"):
+        allocations.strongest(params, bits, 0.01)
+
+
 def test_network_is_lenet5():
     model = LeNet5((28, 28, 1), 10, rngs=nnx.Rngs(3))
     params = network.start(3)
