@@ -85,7 +85,8 @@ class Study:
         epoch = skipped + step // self.schedule.epoch
         chosen = [self.chosen(stage, seed, step) for seed in seeds]
         said = [self._lesson(seed, epoch)[numbers] for seed, numbers in zip(seeds, chosen, strict=True)]
-        return Batch(np.stack([self.views.take(epoch, c) for c in chosen]), self.train.y[np.stack(chosen)], np.stack(said))
+        x = np.stack([self.views.take(epoch, numbers) for numbers in chosen])
+        return Batch(*map(jnp.asarray, (x, self.train.y[np.stack(chosen)], np.stack(said))))
 
     def _lesson(self, seed: int, epoch: int) -> np.ndarray:
         """(images, 10) logits of a seed's float network for the images of an epoch."""
