@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from imcjax.cost.interpolate import ramp
 from imcjax.digits import input_digits, weight_digits
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
@@ -36,17 +37,16 @@ def between(table: Float[Array, "bits_max ..."], bits: jax.Array | float) -> Flo
     The derivative is the slope of the piece, and at whole b the mean of the slopes on its two sides (of the one side there is,
     at 1 and bits_max). Widths beyond the table take its end, without gradient.
     """
+    # The first slope, and a ramp for each change of slope: nothing is looked up, so many widths are one vectorised pass.
     most = table.shape[0]
     if most == 1:
         return table[0]
     b = clip_through(jnp.asarray(bits, dtype=table.dtype), 1.0, float(most))
-    total = 0.0
-    for left in (jnp.floor(b), jnp.ceil(b) - 1):  # at whole b, the piece on the right and the one on the left
-        left = lax.stop_gradient(jnp.clip(left, 1, most - 1))
-        t = b - left
-        k = left.astype(int) - 1
-        total += (1 - t) * table[k] + t * table[k + 1]
-    return 0.5 * total
+    slopes = jnp.diff(table, axis=0)
+    total = table[0] + slopes[0] * (b - 1)
+    for whole, bend in enumerate(jnp.diff(slopes, axis=0), start=2):
+        total += bend * ramp(b - whole)
+    return total
 
 
 def measure(x: Float[Array, "samples *groups n_in"], settings: Settings, hardware: Hardware) -> Activity:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from imcjax.cost import adc, array, buffers, digital, drivers, scaling
 from imcjax.cost.activity import Activity, between
+from imcjax.cost.interpolate import ramp
 from imcjax.cost.work import Bits, Work
 from imcjax.errors import UserError, check_record
 from imcjax.hardware import Hardware
@@ -174,7 +175,11 @@ def facts(work: Work, activity: Activity, row_conductance: Float[Array, "... n_i
 
 
 def cost_of(known: Facts, bits: Bits, hardware: Hardware, *, hard: bool, converter: adc.AdcCost | None = None) -> Cost:
-    """`layer_cost` without its checks; arguments as there. `jax.vmap` over facts and widths costs many layers at once."""
+    """`layer_cost` without its checks; arguments as there.
+
+    Widths may be arrays, of many designs at once. `jax.vmap` over facts and widths costs many layers at once: with widths
+    (layers, designs) each layer's numbers are scalars of one vectorised loop over designs, the fastest order.
+    """
     if hard:
         bits = jax.tree.map(lambda b: round_through(jnp.asarray(b, dtype=float)), bits)
     tech, dac_bits, encoding = hardware.technology, hardware.dac.bits, hardware.encoding
@@ -272,12 +277,12 @@ def _mean_of_groups(table: Float[Array, "... bits_max"]) -> Float[Array, " bits_
 def _digits(magnitude: jax.Array | float, digit_bits: int) -> jax.Array:
     """ceil(magnitude / digit_bits), at least 1, linear between whole magnitudes."""
     m = jnp.asarray(magnitude, dtype=float)
-    value = 0.0
-    for left in (jnp.floor(m), jnp.ceil(m) - 1):  # at a whole width, the piece on the right and the one on the left
-        left = jax.lax.stop_gradient(left)
-        low, high = (jnp.maximum(jnp.ceil(whole / digit_bits), 1.0) for whole in (left, left + 1))
-        value += low + (m - left) * (high - low)
-    return 0.5 * jnp.asarray(value)
+    if digit_bits == 1:
+        return 1 + ramp(m - 1)
+    # It rises from n digit_bits to one more, by one: n changes where it is flat.
+    full = jnp.maximum(jnp.floor((m + 0.5 * (digit_bits - 1)) / digit_bits), 1.0)
+    more = m - full * digit_bits
+    return full + ramp(more) - ramp(more - 1)
 
 
 def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Array, hardware: Hardware) -> None:

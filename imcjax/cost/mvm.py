@@ -15,7 +15,6 @@ order. Linear in its numbers, so least squares finds them. Counts come from actu
 
 import csv
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,10 @@ def counts(
       states: (rows, cols) state of each cell, 0 .. sizes[1] - 1, or (..., rows, cols).
       sizes: numbers of levels and of states.
     """
-    on_rows = jnp.stack([jnp.sum(_share(states, s), axis=-1) for s in range(sizes[1])], axis=-1)  # (..., rows, states)
+    shares = [_share(states, s) for s in range(sizes[1])]
+    on_rows = jnp.stack([_product("...ij,j->...i", each, jnp.ones(each.shape[-1], each.dtype)) for each in shares], axis=-1)
     of_rows = jnp.stack([_share(levels, x) for x in range(sizes[0])], axis=-2)
-    return jnp.matmul(of_rows, on_rows, precision=jax.lax.Precision.HIGHEST)
+    return _product("...xi,...is->...xs", of_rows, on_rows)
 
 
 def expected_counts(
@@ -103,23 +103,28 @@ def wire_squares(v: Float[Array, "... rows"], g: Float[Array, "... rows cols"]) 
     """
     # A wordline segment in front of column j carries the cells from j on: over all segments a pair (a, b) of cells meets in
     # min(a, b) of them, and a pair of rows in rows - 1 - max(a, b) segments of each bitline. Sums of squares are such forms.
-    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     rows, cols = g.shape[-2:]
     square = jnp.square(v)
     meet = jnp.minimum(*jnp.meshgrid(jnp.arange(cols), jnp.arange(cols))).astype(g.dtype)
-    driver = jnp.sum(square * jnp.square(jnp.sum(g, -1)), -1)
-    wordline = jnp.sum(square * jnp.sum(product(g, meet) * g, -1), -1)
+    on_row = jnp.square(_product("...ij,j->...i", g, jnp.ones(cols, g.dtype)))
+    on_wordline = _product("...ij,...ij->...i", _product("...ij,jk->...ik", g, meet), g)
     below = rows - 1 - jnp.maximum(*jnp.meshgrid(jnp.arange(rows), jnp.arange(rows))).astype(g.dtype)
-    pairs = product(g, jnp.swapaxes(g, -1, -2))
-    bitline = _form(v, pairs * below)
-    return jnp.stack([driver, wordline, bitline, _form(v, pairs)], -1)
+    pairs = _product("...ij,...kj->...ik", g, g) * below
+    currents = _product("...i,...ij->...j", v, g)
+    return jnp.stack(
+        [
+            _product("...i,...i->...", square, on_row),
+            _product("...i,...i->...", square, on_wordline),
+            _product("...i,...i->...", _product("...i,...ij->...j", v, pairs), v),
+            _product("...j,...j->...", currents, currents),
+        ],
+        -1,
+    )
 
 
-def _form(v: jax.Array, q: jax.Array) -> jax.Array:
-    """v q v, of one matrix for many v or of one each."""
-    if q.ndim == 2:
-        return jnp.sum(jnp.matmul(v, q, precision=jax.lax.Precision.HIGHEST) * v, -1)
-    return jnp.sum(jnp.sum(q * v[..., None, :], -1) * v, -1)
+def _product(subscripts: str, *factors: jax.Array) -> jax.Array:
+    """A sum of products, full precision. XLA vectorises it on a CPU, plain sums over the last axis it does not."""
+    return jnp.einsum(subscripts, *factors, precision=jax.lax.Precision.HIGHEST)
 
 
 def expected_wire_squares(
@@ -299,7 +304,9 @@ def _features(
 
 def _share(index: jax.Array, whole: int) -> jax.Array:
     """How much a real index belongs to a whole one: 1 at it, linear to 0 at its neighbours."""
-    distance = jnp.abs(jnp.asarray(index, dtype=float) - whole)
+    index = jnp.asarray(index)
+    index = index if jnp.issubdtype(index.dtype, jnp.floating) else index.astype(float)
+    distance = jnp.abs(index - whole)
     return jnp.where(distance < 1, 1 - distance, 0.0)
 
 
