@@ -19,7 +19,7 @@ class Codesign:
     data_dir: Path | None = None
     """Folder that holds the data set's own files."""
     model: str = "mlp"
-    """Network: mlp or lenet5."""
+    """Network: mlp, lenet5 (images from 16x16 pixels on) and more of imcjax.models."""
     hardware: str = "rram_128"
     """A preset (`imcjax presets` lists them) or a TOML file."""
     energy_budget: float = 0.15
@@ -52,8 +52,8 @@ class Evaluate:
 class Cost:
     """Estimate energy, latency and area of a network on hardware, by layer and component."""
 
-    model: str = "lenet5"
-    """Network: mlp or lenet5."""
+    model: str = "mlp"
+    """Network: mlp, lenet5 (images from 16x16 pixels on) and more of imcjax.models."""
     hardware: str = "rram_128"
     """A preset (`imcjax presets` lists them) or a TOML file."""
     data: str = "digits"
@@ -70,12 +70,24 @@ class Cost:
     """A number of the hardware over a range: adc_bits=4:10, supply_v=0.7,0.8,0.9."""
     architecture: str | None = None
     """Place the network on isaac, puma or a TOML file of the same form."""
+    dram: float | None = None
+    """Bandwidth of a DRAM behind the one chip, bit/s, for what does not fit on it; by default more chips are taken instead."""
     replicate: bool = False
     """Copy the weights of slow layers until the architecture is full."""
     layer_by_layer: bool = False
     """Run one layer after another instead of a pipeline of inferences."""
     batch: int = 1
     """Inferences in a row."""
+    leakage: float | None = None
+    """What the silicon leaks, W/m^2 (NeuroSim's published runs have 11 to 18); by default what the hardware says."""
+    write_volts: float | None = None
+    """Amplitude of a programming pulse, V; with --write-seconds it adds what writing the weights takes, once."""
+    write_seconds: float | None = None
+    """Length of a programming pulse, s."""
+    write_pulses: float = 1.0
+    """Pulses a cell, on the mean, those of write-verify included."""
+    endurance: float | None = None
+    """Pulses that a cell stands."""
     seed: int = 0
     """Seed of the weights."""
     extrapolate: bool = False

@@ -8,8 +8,10 @@ import numpy as np
 from rich.console import Console
 
 from imcjax import commands, cost, data, models, report, xla
-from imcjax.errors import UserError, check_number, nearest
+from imcjax.errors import UserError, check_number, check_record, nearest
 from imcjax.files import write_json
+from imcjax.hardware import Hardware
+from imcjax.pytree import replace
 
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 CONVENTIONS = (
-    "Energy is that of one inference; writing weights, control and leakage are not counted, nor is what stays digital.",
+    "Energy is that of one inference; control and what stays digital are not counted.",
     "A product with its addition is two operations; 1b-1b counts weight bits x input bits operations for each.",
     "Weights are as initialised from the seed; row voltages are those of the sample.",
 )
@@ -53,11 +55,15 @@ def estimate(options: "Cost") -> dict[str, Any]:
     check_number("--seed", options.seed, 0, 2**31 - 1, whole=True)
     check_number("--batch", options.batch, 1, 1_000_000, whole=True)
     technology = commands.find_hardware(options.hardware)
+    if options.leakage is not None:
+        check_number("--leakage", options.leakage, 0.0, 1e9, unit="W/m^2")
+        technology = technology.replace(technology=replace(technology.technology, leakage_w_m2=options.leakage))
+    pulses = find_pulses(options)
     if options.model not in models.names():
         raise UserError(f"There is no model {options.model!r}{nearest(options.model, models.names())}.")
     converter = find_converter(options.adc, options.adc_rate)
     swept = None if options.sweep is None else cost.sweep.parse(options.sweep)
-    design = None if options.architecture is None else cost.architecture(options.architecture)
+    design = find_architecture(options)
     shape, classes, sample = _sample(options)
     model = models.build(options.model, shape, classes, options.seed)
     choices = {"converter": converter, "extrapolate": options.extrapolate}
@@ -75,8 +81,11 @@ def estimate(options: "Cost") -> dict[str, Any]:
         "roofline": [_roof(cost.roofline(layer, converter)) for layer in found.layers.values()],
         "elasticities": cost.of_energy(found, converter),
         "extrapolated": list(found.extrapolated),
-        "conventions": list(CONVENTIONS),
+        "conventions": [*CONVENTIONS, *_left_out(technology, pulses)],
     }
+    writing = None if pulses is None else found.writing(pulses)
+    if writing is not None:
+        result["writing"] = _writing(writing, found)
     if swept is not None:
         name, values = swept
         rows = cost.sweep.sweep(found, name, values, **choices)
@@ -84,8 +93,62 @@ def estimate(options: "Cost") -> dict[str, Any]:
         extra = {sentence: None for row in rows for sentence in row.extrapolated}
         result["extrapolated"] += [sentence for sentence in extra if sentence not in result["extrapolated"]]
     if design is not None:
-        result["schedule"] = _schedule(found, design, options)
+        result["schedule"] = _schedule(found, design, options, writing)
     return result
+
+
+def find_pulses(options: "Cost") -> cost.programming.Pulses | None:
+    """How cells are written; None where nothing is said.
+
+    Raises:
+      UserError: a part of what it takes, or a number out of range.
+    """
+    volts, seconds = options.write_volts, options.write_seconds
+    if volts is None and seconds is None:
+        if options.write_pulses != 1.0 or options.endurance is not None:
+            raise UserError("--write-pulses and --endurance need --write-volts and --write-seconds, which have no default.")
+        return None
+    if volts is None or seconds is None:
+        raise UserError("--write-volts and --write-seconds go together: the amplitude and the length of a programming pulse.")
+    pulses = cost.programming.Pulses(volts, seconds, options.write_pulses, endurance=options.endurance)
+    check_record(pulses, "pulses")
+    return pulses
+
+
+def find_architecture(options: "Cost") -> cost.Architecture | None:
+    """The architecture, with the DRAM of the options; None where none is asked for.
+
+    Raises:
+      UserError: no such architecture, DRAM without one, or a bandwidth that makes no sense.
+    """
+    if options.architecture is None:
+        if options.dram is not None:
+            raise UserError("--dram is a part of an architecture; give --architecture too.")
+        return None
+    design = cost.architecture(options.architecture)
+    if options.dram is None:
+        return design
+    check_number("--dram", options.dram, 1.0, 1e18, unit="bit/s")
+    return replace(design, dram_bits_s=options.dram)
+
+
+def _left_out(hardware: Hardware, pulses: Any) -> list[str]:
+    found = []
+    if hardware.technology.leakage_w_m2 is None:
+        found.append("Leakage is not counted: give --leakage, or technology.leakage_w_m2 in the hardware's file.")
+    if pulses is None:
+        found.append("Writing the weights is not counted: give --write-volts and --write-seconds.")
+    return found
+
+
+def _writing(writing: cost.programming.Writing, found: cost.Estimate) -> dict[str, Any]:
+    return {
+        "energy_j": writing.energy_j,
+        "time_s": writing.time_s,
+        "rewrites": writing.rewrites,
+        "inferences": writing.inferences(found.energy_j),
+        "layers": [{"path": path, "energy_j": writing.energy[path], "time_s": writing.time[path]} for path in writing.energy],
+    }
 
 
 def find_converter(name: str, rate_hz: float) -> Any:
@@ -136,12 +199,20 @@ def _row(value: float, found: cost.Estimate) -> dict[str, float]:
     return {"value": value, "energy_j": found.energy_j, "latency_s": found.latency_s, "area_m2": found.area_m2}
 
 
-def _schedule(found: cost.Estimate, design: cost.Architecture, options: "Cost") -> dict[str, Any]:
+def _schedule(
+    found: cost.Estimate, design: cost.Architecture, options: "Cost", writing: cost.programming.Writing | None
+) -> dict[str, Any]:
     stages = found.stages
     copies = cost.balanced(stages, design.arrays) if options.replicate else None
     technology = next(iter(found.layers.values())).measured.hardware.technology
     made = cost.schedule(
-        stages, design, copies=copies, pipelined=not options.layer_by_layer, batch=options.batch, technology=technology
+        stages,
+        design,
+        copies=copies,
+        pipelined=not options.layer_by_layer,
+        batch=options.batch,
+        technology=technology,
+        writing=writing,
     )
     return {
         "architecture": design.name,
@@ -151,6 +222,11 @@ def _schedule(found: cost.Estimate, design: cost.Architecture, options: "Cost") 
         "chips": int(made.chips),
         "copies": ", ".join(str(int(n)) for n in made.copies),
         "utilisation": float(made.utilisation),
+        "energy_j": float(made.energy_j),
         "transport_j": float(made.transport_j),
+        "leakage_j": float(made.leakage_j),
+        "dram_j": float(made.dram_j),
+        "dram_bits": float(made.dram_bits),
+        "rewrite_j": float(made.rewrite_j),
         "area_m2": float(made.area_m2),
     }

@@ -14,6 +14,7 @@ class Technology:
       cell_area_f2: area of one cell in squares of the node, F^2.
       adc_energy_scale: multiplies the energy of the ADC model, whose published designs spread over a decade.
       adc_area_scale: multiplies the area of the ADC model.
+      leakage_w_m2: what a square metre of silicon leaks while the chip is on, watt; None: not counted (`imcjax.cost.leakage`).
     """
 
     node_m: float = number(default=28e-9, low=7e-9, high=180e-9, unit="m")
@@ -22,3 +23,4 @@ class Technology:
     cell_area_f2: float = number(default=30.0, low=1.0, high=1e5, unit="F^2")
     adc_energy_scale: float = number(default=1.0, low=1e-3, high=1e3)
     adc_area_scale: float = number(default=1.0, low=1e-3, high=1e3)
+    leakage_w_m2: float | None = number(default=None, low=0.0, high=1e9, unit="W/m^2")

@@ -50,6 +50,8 @@ class Bill:
     def layers(self, params: nnx.State, bits: jax.Array, *, hard: bool, ranges: Ranges | None = None) -> list[cost.Cost]:
         """The cost of each layer at bit-widths (layers, 3); `hard` counts whole slices and phases, as the chip would.
 
+        Leakage, where the technology has it, is that of an inference of the whole network.
+
         How much the cells conduct depends on the weight ranges: the design's, or without them those of least squared error.
         """
         weights = self.network.matrices(params)
@@ -61,7 +63,7 @@ class Bill:
             conductance = cost.row_conductance(weights[path], self.hardware, settings)
             each = cost.Bits(bits[i, 0], bits[i, 1], bits[i, 2])
             bills.append(cost.layer_cost(self.works[i], each, self.activities[i], conductance, self.hardware, hard=hard))
-        return bills
+        return cost.leakage.spread(bills, [self.hardware.technology] * len(bills))
 
     def energy(self, params: nnx.State, bits: jax.Array, *, hard: bool, ranges: Ranges | None = None) -> jax.Array:
         """Joule per inference."""

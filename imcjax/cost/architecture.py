@@ -42,6 +42,9 @@ class Architecture:
       cycle_s: second.
       node_m: process, metre.
       peak_tops: published peak; None: from the numbers above.
+      buffer_bits: that the buffer of a tile holds of activations; None: as much as it takes.
+      dram_bits_s: bandwidth of the DRAM behind one chip, bit a second, which takes what does not fit on it; None: there is
+        none, and more chips are taken instead.
       core, tile, chip: their parts; those of a core are in every core, those of a tile in every tile.
     """
 
@@ -60,6 +63,8 @@ class Architecture:
     cycle_s: Any = number(default=100e-9, low=1e-12, high=1.0, unit="s")
     node_m: Any = number(default=28e-9, low=1e-9, high=250e-9, unit="m")
     peak_tops: Any = number(default=None, low=0.0)
+    buffer_bits: Any = number(default=None, low=0.0, unit="bit")
+    dram_bits_s: Any = number(default=None, low=1.0, unit="bit/s")
     core: dict[str, Part] = dataclasses.field(default_factory=dict)
     tile: dict[str, Part] = dataclasses.field(default_factory=dict)
     chip: dict[str, Part] = dataclasses.field(default_factory=dict)

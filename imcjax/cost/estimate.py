@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from imcjax.cost import leakage, programming
 from imcjax.cost.activity import Activity, measure, row_conductance
 from imcjax.cost.adc import AdcCost
 from imcjax.cost.layer import Cost, array_count, extrapolations, layer_cost, total
@@ -42,15 +43,17 @@ class LayerEstimate:
     def stage(self) -> Stage:
         """The layer as a schedule sees it: `imcjax.cost.schedule`."""
         work, bits = self.work, self.bits
+        turns = -(-work.positions // work.replicas)
         return Stage(
             path=work.path,
-            arrays=float(array_count(work, bits, self.measured.hardware)),
-            positions=work.positions,
-            position_s=float(self.cost.latency_s) / work.positions,
-            energy_j=float(self.cost.energy_j),
+            arrays=work.replicas * float(array_count(work, bits, self.measured.hardware)),
+            positions=turns,
+            position_s=float(self.cost.latency_s) / turns,
+            energy_j=float(self.cost.energy_j) - float(self.cost.energy.get("leakage", 0.0)),  # that depends on the schedule
             macs=float(work.n_in * work.n_out * work.groups * work.positions),
             bits=bits.weight * bits.input,
             moved_bits=bits.input * (work.n_out * work.groups * work.positions),
+            weight_bits=bits.weight * (work.n_in * work.n_out * work.groups),
         )
 
 
@@ -87,6 +90,22 @@ class Estimate:
     def stages(self) -> list[Stage]:
         """For `imcjax.cost.schedule`."""
         return [layer.stage for layer in self.layers.values()]
+
+    def writing(self, pulses: programming.Pulses) -> programming.Writing:
+        """What it takes to write the weights, once: V^2 G t of every cell in use, at the conductance that it gets.
+
+        Raises:
+          UserError: numbers out of range.
+        """
+        energy, time = {}, {}
+        for path, layer in self.layers.items():
+            work, hardware, siemens = layer.work, layer.measured.hardware, np.asarray(layer.measured.conductance)
+            lines = hardware.encoding.rows_per_input  # of which `conductance` has the mean
+            energy[path] = float(programming.energy_j(siemens.sum() * lines * work.replicas, pulses))
+            time[path] = float(programming.time_s(work.tiling(hardware).tile_rows * lines, pulses))
+        count = float(pulses.count)
+        rewrites = None if pulses.endurance is None else float(pulses.endurance) / count if count else float("inf")
+        return programming.Writing(energy, time, rewrites)
 
     @property
     def total(self) -> Cost:
@@ -223,7 +242,14 @@ def _whole(layers: dict[str, LayerEstimate], choices: dict[str, Any]) -> Estimat
         for path, layer in layers.items()
         for sentence in extrapolations(layer.bits, layer.measured.hardware, choices.get("converter"))
     }
-    return Estimate(layers, tuple(said))
+    costs = leakage.spread(
+        [layer.cost for layer in layers.values()], [layer.measured.hardware.technology for layer in layers.values()]
+    )
+    found = {
+        path: dataclasses.replace(layer, cost=jax.device_get(cost))
+        for (path, layer), cost in zip(layers.items(), costs, strict=True)
+    }
+    return Estimate(found, tuple(said))
 
 
 def _layer(path: str, operator: Any, weights: jax.Array, seen: Any, choices: dict[str, Any]) -> LayerEstimate:

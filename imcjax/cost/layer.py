@@ -4,7 +4,8 @@ The chip. Each weight slice, and each cell of a digit, of a tile is on an array 
 conversions a digit takes: one where a pair's columns are subtracted before it. `Adc.share` columns take turns at one ADC. Every
 phase drives every used row of every array. An inference reads each position's inputs from the buffer, runs the phases one after
 another, adds the shifted partial sums, and writes the outputs with as many bits as the inputs had; positions and layers follow
-one another; tiles, slices and groups work side by side. Writing weights, control and leakage are not counted.
+one another; tiles, slices and groups work side by side. What leaks meanwhile depends on the other layers too (`leakage`);
+writing weights is a cost of its own (`programming`); control is not counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ class Cost:
     """What an inference takes.
 
     Attributes:
-      energy: joule by component: adc, array, wordline, dac, digital, buffer.
+      energy: joule by component: adc, array, wordline, dac, digital, buffer; leakage where `leakage.spread` has been at it.
       area: square metre by component: adc, array, dac, digital, buffer.
       latency_s: second.
     """
@@ -59,7 +60,13 @@ def total(costs: Iterable[Cost]) -> Cost:
     costs = list(costs)
     if not costs:
         raise UserError("There is no layer on hardware, so there is no cost to add.")
-    return jax.tree.map(lambda *parts: sum(parts[1:], start=parts[0]), *costs)
+
+    def added(parts: Sequence[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {name: sum((part[name] for part in parts if name in part), start=jnp.zeros(())) for name in names}
+
+    latency_s = sum((cost.latency_s for cost in costs), start=jnp.zeros(()))
+    return Cost(added([cost.energy for cost in costs]), added([cost.area for cost in costs]), latency_s)
 
 
 def counts(work: Work, bits: Bits, hardware: Hardware) -> tuple[jax.Array, jax.Array]:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from imcjax.cost import leakage
 from imcjax.cost.activity import Activity
 from imcjax.cost.estimate import Estimate
-from imcjax.cost.layer import layer_cost
+from imcjax.cost.layer import layer_cost, total
 from imcjax.cost.work import Bits
 from imcjax.errors import UserError
 from imcjax.pytree import replace
@@ -73,14 +73,14 @@ def of_energy(found: Estimate, converter: Any = None) -> dict[str, float]:
     def energy(p: dict[str, Any]) -> jax.Array:
         hardware = base.replace(technology=p["technology"], adc=replace(base.adc, share=p["adc_share"]))
         squared = (p["read_v"] / base.dac.v_read) ** 2
-        total = jnp.zeros(())
+        costs = []
         for layer in layers:
             bits = Bits(*(getattr(layer.bits, name) * p["bits"][name] for name in ("weight", "input", "adc")))
             activity = Activity(layer.measured.activity.volts_squared * squared)
             conductance = layer.measured.conductance * p["conductance"]
             choices = {"hard": False, "converter": p["converter"], "extrapolate": True}
-            total += layer_cost(layer.work, bits, activity, conductance, hardware, **choices).energy_j
-        return total
+            costs.append(layer_cost(layer.work, bits, activity, conductance, hardware, **choices))
+        return total(leakage.spread(costs, [p["technology"]] * len(costs))).energy_j
 
     found_ = elasticities(jax.jit(energy), jax.tree.map(float, start))
     return {name.replace("']['", ".").replace("['", "").replace("']", ""): value for name, value in found_.items()}

@@ -39,6 +39,7 @@ SWEPT: dict[str, Change] = {
     "cell_area_f2": _technology("cell_area_f2"),
     "adc_energy_scale": _technology("adc_energy_scale"),
     "adc_area_scale": _technology("adc_area_scale"),
+    "leakage_w_m2": _technology("leakage_w_m2"),
 }
 """What can be swept without measuring the model anew, and how."""
 

@@ -82,8 +82,22 @@ def tables(result: dict[str, Any]) -> dict[str, tuple[list[str], list[list[str]]
         rows = [[names[name], f"{value:.4g}"] for name, value in schedule["figures"].items()]
         rows += [[name, str(schedule[name])] for name in ("tiles", "chips", "copies")]
         rows += [["utilisation", percent(schedule["utilisation"])], ["stages", ", ".join(schedule["stages"])]]
-        rows += [["transport", si(schedule["transport_j"], "J")], ["area of the tiles in use", si(schedule["area_m2"], "m²")]]
+        rows += [["energy of an inference", si(schedule["energy_j"], "J")]]
+        extra = {"transport_j": "transport", "leakage_j": "leakage", "dram_j": "DRAM", "rewrite_j": "writing weights anew"}
+        rows += [[f"of it {what}", si(schedule[name], "J")] for name, what in extra.items() if schedule[name]]
+        rows += [["area of the tiles in use", si(schedule["area_m2"], "m²")]]
         found[f"On {schedule['architecture']}"] = (["figure", "value"], rows)
+    writing = result.get("writing")
+    if writing:
+        rows = [
+            [entry["path"] or "(the model)", si(entry["energy_j"], "J"), si(entry["time_s"], "s")]
+            for entry in writing["layers"]
+        ]
+        rows += [["all", si(writing["energy_j"], "J"), si(writing["time_s"], "s")]]
+        rows += [["as much as inferences", f"{writing['inferences']:.3g}", ""]]
+        if writing["rewrites"] is not None:
+            rows += [["times until cells wear out", f"{writing['rewrites']:.3g}", ""]]
+        found["Writing the weights, once"] = (["layer", "energy", "time"], rows)
     if result.get("sweep"):
         sweep = result["sweep"]
         rows = [[f"{row['value']:g}", *(si(row[name], unit) for name, unit in costs)] for row in sweep["rows"]]
