@@ -19,7 +19,7 @@ class Codesign:
     data_dir: Path | None = None
     """Folder that holds the data set's own files."""
     model: str = "mlp"
-    """Network: mlp, lenet5 (images from 16x16 pixels on) and more of imcjax.models."""
+    """Network: mlp, or lenet5 for images from 16 x 16 pixels on."""
     hardware: str = "rram_128"
     """A preset (`imcjax presets` lists them) or a TOML file."""
     energy_budget: float = 0.15

@@ -24,7 +24,7 @@ from imcjax.cost import drivers, scaling
 from imcjax.cost.adc import Column, NeurosimSar
 from imcjax.cost.interpolate import over_nodes
 from imcjax.cost.validity import Ranges, hold
-from imcjax.errors import check_record
+from imcjax.errors import UserError, check_record
 from imcjax.pytree import number, record, static
 from imcjax.technology import Technology
 
@@ -173,6 +173,30 @@ def _cell_s(design: Neurosim, layer: Layer) -> jax.Array:
     access = 0.0 if design.memory == "fefet" else 0.25 * design.r_on
     on, off = 1 / jnp.asarray(design.r_on + access, dtype=float), 1 / jnp.asarray(design.r_off + access, dtype=float)
     return layer.weight_ones * on + (1 - layer.weight_ones) * off
+
+
+def clock_s(design: Neurosim) -> jax.Array:
+    """Second of a clock period with SAR converters, which set it: 1.4 (b + 1) ns, and 0.12 ns of the rest.
+
+    1.4 is the factor that its authors give the sensing cycle, the rest is that of one run at 5 bits.
+
+    Raises:
+      UserError: flash converters, whose decision time depends on the currents and is not modelled.
+    """
+    check_record(design, "neurosim")
+    if design.converter != "sar":
+        raise UserError(f"The clock with a {design.converter} converter is not modelled; give one with converter='sar'.")
+    return 1.4e-9 * (jnp.asarray(design.adc_bits, dtype=float) + 1) + 0.12e-9
+
+
+def latency_s(design: Neurosim, layer: Layer, clock: jax.Array | float) -> jax.Array:
+    """Second of one layer: a clock period for each vector, input bit and turn of the multiplexer.
+
+    For arrays that hold a kernel position in one piece, all rows read at once, and eight columns a converter: otherwise
+    NeuroSim copies weights as its floorplan has room, which is not modelled.
+    """
+    check_record(layer, "layer")
+    return jnp.asarray(layer.vectors, dtype=float) * layer.input_bits * design.mux * clock
 
 
 def simulated_macs(side: int, kernel: int, stride: int, n_in: int, n_out: int) -> int:

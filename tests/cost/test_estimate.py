@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from flax import nnx
 
 import imcjax
 from imcjax import Hardware, Rule, Settings, UserError, cost
+from imcjax.technology import Technology
 
 from .example import HARDWARE
 
@@ -122,6 +124,88 @@ def test_calibrated_settings_count():
     assert float(after.layers[""].cost.energy["array"]) < 0.1 * float(before.layers[""].cost.energy["array"])
     assert float(after.layers[""].cost.energy["adc"]) == float(before.layers[""].cost.energy["adc"])
     assert "(the model)" in str(after)
+
+
+def test_every_layer_leaks_while_any_of_them_runs(sample, estimated):
+    leaking = Technology(leakage_w_m2=15.0)
+    leaky = [r if r.hardware is None else replace(r, hardware=r.hardware.replace(technology=leaking)) for r in RULES]
+    found = cost.estimate(imcjax.convert(Net(), leaky), sample)
+    for path, layer in found.layers.items():
+        lost = 15.0 * float(estimated.layers[path].cost.area_m2) * estimated.latency_s
+        assert float(layer.cost.energy["leakage"]) == pytest.approx(lost, rel=1e-5)
+    assert found.energy_j == pytest.approx(estimated.energy_j + 15.0 * estimated.area_m2 * estimated.latency_s, rel=1e-5)
+    assert "leakage" not in estimated.total.energy
+    assert [s.energy_j for s in found.stages] == pytest.approx([s.energy_j for s in estimated.stages], rel=1e-5)
+    assert "leakage" in str(found)
+
+
+def test_writing_is_the_energy_of_every_cell(estimated):
+    pulses = cost.programming.Pulses(volts=2.0, width_s=1e-7, count=5.0, read_s=1e-8, endurance=1e6)
+    found = estimated.writing(pulses)
+    kernel = np.asarray(Net().conv.kernel.get_value())
+    siemens = 0.0
+    for g in range(2):
+        w = kernel[:, :, 0, 2 * g : 2 * g + 2].reshape(4, 2)
+        code = np.abs(np.rint(w / np.abs(w).max() * 15).astype(int))
+        siemens += sum((2e-6 + (code >> 2 * s & 3) * 13e-6).sum() for s in range(2))
+    assert found.energy["conv"] == pytest.approx(4.0 * siemens * 5e-7, rel=1e-4)
+    assert found.time["conv"] == pytest.approx(4 * 5 * 1.1e-7)  # four rows
+    assert found.energy_j == pytest.approx(sum(found.energy.values()))
+    assert found.rewrites == pytest.approx(2e5)
+    assert found.inferences(estimated.energy_j) == pytest.approx(found.energy_j / estimated.energy_j)
+    with pytest.raises(UserError, match=r"pulses\.volts is -1"):
+        estimated.writing(pulses.replace(volts=-1.0))
+
+
+class Blocks(nnx.Module):
+    """Three equal layers under scan."""
+
+    def __init__(self):
+        @nnx.split_rngs(splits=3)
+        @nnx.vmap(in_axes=0, out_axes=0)
+        def make(rngs):
+            return nnx.Linear(6, 6, rngs=rngs)
+
+        self.blocks = make(nnx.Rngs(0))
+
+    def __call__(self, x):
+        @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+        def forward(x, block):
+            return nnx.relu(block(x))
+
+        return forward(x, self.blocks)
+
+
+def test_every_layer_of_a_stack_counts():
+    model, x = Blocks(), np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+    found = cost.estimate(imcjax.convert(model, HARDWARE), x)
+    assert list(found.layers) == ["blocks[0]", "blocks[1]", "blocks[2]"]
+    seen = jnp.asarray(x)
+    for k, layer in enumerate(found.layers.values()):
+        kernel = model.blocks.kernel.get_value()[k]
+        conductance = cost.row_conductance(kernel, HARDWARE, Settings())
+        wanted = cost.layer_cost(
+            layer.work, layer.bits, cost.measure(seen, Settings(), HARDWARE), conductance, HARDWARE, hard=True
+        )
+        assert float(layer.cost.energy_j) == pytest.approx(float(wanted.energy_j), rel=1e-4)
+        seen = nnx.relu(seen @ kernel + model.blocks.bias.get_value()[k])
+    assert found.area_m2 == pytest.approx(3 * float(found.layers["blocks[1]"].cost.area_m2), rel=1e-6)
+
+
+def test_replicas_take_area_and_arrays_and_give_time():
+    model, x = nnx.Conv(2, 4, (2, 2), padding="VALID", rngs=nnx.Rngs(0)), np.ones((2, 4, 4, 2), np.float32)
+    one, three = (
+        cost.estimate(imcjax.convert(model, [Rule(module_path=".*", hardware=HARDWARE, replicas=n)]), x) for n in (1, 3)
+    )
+    assert (one.layers[""].work.replicas, three.layers[""].work.replicas) == (1, 3)
+    assert three.latency_s == pytest.approx(one.latency_s / 3, rel=1e-6)  # nine positions
+    assert three.energy_j == pytest.approx(one.energy_j, rel=1e-6)
+    assert float(three.total.area["array"]) == pytest.approx(3 * float(one.total.area["array"]), rel=1e-6)
+    (alone,), (stage,) = one.stages, three.stages
+    assert (stage.arrays, stage.positions, alone.positions) == (3 * alone.arrays, 3, 9)
+    assert stage.positions * stage.position_s == pytest.approx(three.latency_s, rel=1e-6)
+    pulses = cost.programming.Pulses(2.0, 1e-7, 1.0)
+    assert three.writing(pulses).energy_j == pytest.approx(3 * one.writing(pulses).energy_j, rel=1e-6)
 
 
 def test_what_cannot_be_costed_is_refused(sample):
