@@ -96,3 +96,15 @@ def test_macros_follow_their_stated_laws():
     assert float(C2c22().tops(1.0)) == pytest.approx(3.596 * 0.124)
     with pytest.raises(UserError, match=r"supply_v is 0\.5 V, its range is 0\.7 to 1\.1 V"):
         C2c22().energy_j(0.5)
+
+
+def test_neurosims_clock_and_latency():
+    # its runs with 5 bits, and the clock with 8
+    five, eight = (Neurosim(converter="sar", adc_bits=bits) for bits in (5, 8))
+    assert float(neurosim.clock_s(five)) == pytest.approx(8.52e-9, rel=1e-3)
+    assert float(neurosim.clock_s(eight)) == pytest.approx(12.72e-9, rel=1e-3)
+    assert float(neurosim.latency_s(five, LAYER, neurosim.clock_s(five))) == pytest.approx(13.3e-6, rel=0.05)
+    slope = jax.grad(lambda b: neurosim.latency_s(five, LAYER, neurosim.clock_s(five.replace(adc_bits=b))))(5.0)
+    assert float(slope) == pytest.approx(25 * 8 * 8 * 1.4e-9, rel=1e-5)
+    with pytest.raises(UserError, match="clock with a flash converter is not modelled"):
+        neurosim.clock_s(neurosim.RRAM_22)
