@@ -119,11 +119,17 @@ def find_architecture(options: "Cost") -> cost.Architecture | None:
     """The architecture, with the DRAM of the options; None where none is asked for.
 
     Raises:
-      UserError: no such architecture, DRAM without one, or a bandwidth that makes no sense.
+      UserError: no such architecture, options that need one, or a bandwidth that makes no sense.
     """
     if options.architecture is None:
-        if options.dram is not None:
-            raise UserError("--dram is a part of an architecture; give --architecture too.")
+        ways = {
+            "--dram": options.dram is not None,
+            "--replicate": options.replicate,
+            "--layer-by-layer": options.layer_by_layer,
+            "--batch": options.batch != 1,
+        }
+        for name in (name for name, given in ways.items() if given):
+            raise UserError(f"{name} says how a network runs on an architecture; give --architecture too.")
         return None
     design = cost.architecture(options.architecture)
     if options.dram is None:

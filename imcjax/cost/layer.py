@@ -8,6 +8,7 @@ one another; tiles, slices and groups work side by side. What leaks meanwhile de
 writing weights is a cost of its own (`programming`); control is not counted.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from imcjax.cost import adc, array, buffers, digital, drivers, scaling
 from imcjax.cost.activity import Activity, between
 from imcjax.cost.interpolate import ramp
 from imcjax.cost.work import Bits, Work
-from imcjax.errors import UserError, check_record
+from imcjax.errors import UserError, check_number, check_record
 from imcjax.hardware import Hardware
 from imcjax.pytree import record
 from imcjax.quantize import round_through
@@ -306,6 +307,13 @@ def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Arra
         if widest is None:
             raise UserError(f"hardware.{name} is absent: that stage is ideal and has no cost; set a width.")
     check_record(bits, f"bits of {work.path}")
+    for field in dataclasses.fields(hardware.technology):  # node and supply: `scaling.check`, which may extrapolate
+        if field.name not in ("node_m", "supply_v"):
+            value, limits = getattr(hardware.technology, field.name), field.metadata
+            check_number(f"technology.{field.name}", value, limits["low"], limits["high"], unit=limits["unit"])
+    if activity is None or row_conductance is None:
+        lacking = "activity (imcjax.cost.measure)" if activity is None else "row_conductance (imcjax.cost.row_conductance)"
+        raise UserError(f"The data statistics of {work.path} are missing: give {lacking}, measured on inputs or weights.")
     for name, given in (("activity", activity.volts_squared), ("row_conductance", row_conductance)):
         if given.shape[-1] != work.n_in:
             raise UserError(f"{name} of {work.path} has {given.shape[-1]} rows; its matrices have {work.n_in}.")

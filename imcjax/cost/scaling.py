@@ -82,7 +82,7 @@ def check(technology: Technology, *, extrapolate: bool = False) -> tuple[str, ..
         check_number(*limits, unit="m")
     except UserError as error:
         if not extrapolate:
-            raise
+            raise UserError(f"{error} To go on beyond it, ask for extrapolate.") from None
         found.append(f"extrapolated: {error}")
     if node is None:
         return tuple(found)
@@ -93,7 +93,7 @@ def check(technology: Technology, *, extrapolate: bool = False) -> tuple[str, ..
         check_number(name, technology.supply_v, float(np.min(low)) - 1e-3, float(np.max(high)) + 1e-3, unit="V")
     except UserError as error:
         if not extrapolate:
-            raise
+            raise UserError(f"{error} To go on beyond it, ask for extrapolate.") from None
         found.append(f"extrapolated: {error}")
     return tuple(found)
 

@@ -70,7 +70,9 @@ def test_it_prints_sweeps_schedules_and_writes(tmp_path, capsys, monkeypatch):
         (["--write-volts", "2"], "--write-volts and --write-seconds go together"),
         (["--endurance", "1e6"], "need --write-volts and --write-seconds"),
         (["--write-volts", "2", "--write-seconds", "-1"], "pulses.width_s is -1"),
-        (["--dram", "1e11"], "give --architecture too"),
+        (["--dram", "1e11"], "--dram says how a network runs on an architecture; give --architecture too"),
+        (["--replicate"], "--replicate says how a network runs"),
+        (["--batch", "4"], "--batch says how a network runs"),
         (["--architecture", "isaac", "--dram", "0"], "--dram is 0"),
     ],
 )

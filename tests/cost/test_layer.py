@@ -1,5 +1,6 @@
 import dataclasses
 import time
+from typing import Any
 
 import chex
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from imcjax import Hardware, Settings, UserError, cost
 from imcjax.cost import Bits, adc, buffers, digital, drivers
+from imcjax.cost.layer import _digits
 from imcjax.pytree import replace
 from imcjax.technology import Technology
 
@@ -126,6 +128,27 @@ def test_counts_are_whole_at_whole_bits_and_linear_between():
     assert float(cost.counts(unsigned, Bits(8, 7, 8), HARDWARE)[1]) == 3
 
 
+@pytest.mark.parametrize("digit_bits", [1, 2, 3, 4])
+def test_digits_and_their_slopes_are_those_of_the_broken_line(digit_bits):
+    at = np.arange(0, 17)
+    line = np.maximum(np.ceil(at / digit_bits), 1)  # at whole magnitudes
+    between = np.arange(1, 16, 0.25)
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(lambda m: _digits(m, digit_bits))))(jnp.asarray(between))
+    np.testing.assert_allclose(values, np.interp(between, at, line), rtol=1e-6)
+    sides = [(np.interp(between + s * 0.125, at, line) - np.interp(between, at, line)) / (s * 0.125) for s in (-1, 1)]
+    np.testing.assert_allclose(slopes, np.mean(sides, 0), atol=1e-6)
+
+
+def test_many_designs_at_once_are_each_on_its_own():
+    known = cost.facts(WORK, *measured(Bits(7, 5, 6)), HARDWARE)
+    designs = Bits(*jnp.asarray([[3.5, 7.0], [4.0, 5.25], [6.0, 7.5]]))
+    together = cost.cost_of(known, designs, HARDWARE, hard=False)
+    for k in range(2):
+        alone = cost.cost_of(known, jax.tree.map(lambda b, k=k: b[k], designs), HARDWARE, hard=False)
+        for one, both in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+            np.testing.assert_allclose(np.broadcast_to(both, 2)[k], one, rtol=1e-6)
+
+
 def test_hard_rounds_and_keeps_the_gradient():
     activity, siemens = measured(Bits(8, 8, 8))
 
@@ -238,6 +261,15 @@ def test_wrong_input_is_refused():
         cost.layer_cost(WORK, Bits(7, 5, 40), activity, siemens, HARDWARE, hard=True)
     with pytest.raises(UserError, match=r"supply_v at the node of 7 nm"):
         cost.layer_cost(WORK, bits, activity, siemens, HARDWARE.replace(technology=Technology(7e-9, 1.5)), hard=True)
+    for name, given, value in (("adc_energy_scale", "-1", -1.0), ("read_time_s", "-1", -1.0), ("leakage_w_m2", "-2", -2.0)):
+        wrong = HARDWARE.replace(technology=Technology(**{name: value}))
+        with pytest.raises(UserError, match=rf"technology\.{name} is {given}"):
+            cost.layer_cost(WORK, bits, activity, siemens, wrong, hard=True)
+    missing: Any = None
+    with pytest.raises(UserError, match=r"statistics of fc are missing: give activity"):
+        cost.layer_cost(WORK, bits, missing, siemens, HARDWARE, hard=True)
+    with pytest.raises(UserError, match=r"statistics of fc are missing: give row_conductance"):
+        cost.layer_cost(WORK, bits, activity, missing, HARDWARE, hard=True)
     with pytest.raises(UserError, match=r"39 rows"):
         cost.layer_cost(WORK, bits, activity, siemens[:-1], HARDWARE, hard=True)
     with pytest.raises(UserError, match=r"weight_bits"):
