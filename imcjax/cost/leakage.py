@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from imcjax.cost.layer import Cost
 from imcjax.errors import check_number
+from imcjax.pytree import replace
 from imcjax.technology import Technology
 
 
@@ -38,6 +39,6 @@ def spread(costs: Sequence[Cost], technologies: Sequence[Technology]) -> list[Co
     for cost, technology in zip(costs, technologies, strict=True):
         if technology.leakage_w_m2 is not None:
             lost = energy_j(technology.leakage_w_m2, cost.area_m2, time_s)
-            cost = cost.replace(energy=cost.energy | {"leakage": lost})
+            cost = replace(cost, energy=cost.energy | {"leakage": lost})
         found.append(cost)
     return found

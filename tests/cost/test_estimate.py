@@ -154,7 +154,7 @@ def test_writing_is_the_energy_of_every_cell(estimated):
     assert found.rewrites == pytest.approx(2e5)
     assert found.inferences(estimated.energy_j) == pytest.approx(found.energy_j / estimated.energy_j)
     with pytest.raises(UserError, match=r"pulses\.volts is -1"):
-        estimated.writing(pulses.replace(volts=-1.0))
+        estimated.writing(replace(pulses, volts=-1.0))
 
 
 class Blocks(nnx.Module):
@@ -188,7 +188,7 @@ def test_every_layer_of_a_stack_counts():
             layer.work, layer.bits, cost.measure(seen, Settings(), HARDWARE), conductance, HARDWARE, hard=True
         )
         assert float(layer.cost.energy_j) == pytest.approx(float(wanted.energy_j), rel=1e-4)
-        seen = nnx.relu(seen @ kernel + model.blocks.bias.get_value()[k])
+        seen = nnx.relu(seen @ kernel + np.asarray(model.blocks.bias)[k])
     assert found.area_m2 == pytest.approx(3 * float(found.layers["blocks[1]"].cost.area_m2), rel=1e-6)
 
 

@@ -104,7 +104,7 @@ def test_neurosims_clock_and_latency():
     assert float(neurosim.clock_s(five)) == pytest.approx(8.52e-9, rel=1e-3)
     assert float(neurosim.clock_s(eight)) == pytest.approx(12.72e-9, rel=1e-3)
     assert float(neurosim.latency_s(five, LAYER, neurosim.clock_s(five))) == pytest.approx(13.3e-6, rel=0.05)
-    slope = jax.grad(lambda b: neurosim.latency_s(five, LAYER, neurosim.clock_s(five.replace(adc_bits=b))))(5.0)
+    slope = jax.grad(lambda b: neurosim.latency_s(five, LAYER, neurosim.clock_s(dataclasses.replace(five, adc_bits=b))))(5.0)
     assert float(slope) == pytest.approx(25 * 8 * 8 * 1.4e-9, rel=1e-5)
     with pytest.raises(UserError, match="clock with a flash converter is not modelled"):
         neurosim.clock_s(neurosim.RRAM_22)

@@ -1,5 +1,7 @@
 """Architectures and schedules counted by hand."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from imcjax import UserError
 from imcjax.cost import Architecture, Part, Stage, architecture, architectures, balanced, interconnect, schedule
 from imcjax.cost.programming import Writing
+from imcjax.pytree import replace
 from imcjax.technology import Technology
 
 
@@ -87,7 +90,7 @@ def test_transport_couples_energy_to_area():
     hops = interconnect.mesh_hops(3.0)
     assert float(made.transport_j) == pytest.approx(float(interconnect.mesh_energy_j(960, hops, 1e-7, tech)), rel=1e-5)
     for kind in ("h_tree", "bus"):
-        assert float(schedule(STAGES, DESIGN.replace(interconnect=kind), technology=tech).transport_j) > 0
+        assert float(schedule(STAGES, replace(DESIGN, interconnect=kind), technology=tech).transport_j) > 0
 
 
 def test_leakage_is_that_of_the_area_while_the_chip_is_on():
@@ -99,13 +102,13 @@ def test_leakage_is_that_of_the_area_while_the_chip_is_on():
         assert float(made.leakage_j) == pytest.approx(lost, rel=1e-6)
         assert float(made.energy_j) == pytest.approx(float(plain.energy_j) + lost, rel=1e-6)
         assert float(plain.leakage_j) == 0
-    slope = jax.grad(lambda w: schedule(STAGES, DESIGN, technology=leaky.replace(leakage_w_m2=w)).energy_j)(20.0)
+    slope = jax.grad(lambda w: schedule(STAGES, DESIGN, technology=replace(leaky, leakage_w_m2=w)).energy_j)(20.0)
     assert float(slope) == pytest.approx(3 * 1e-7 * 120e-6 + 1e-6 * 120e-6, rel=1e-5)
 
 
 def test_what_does_not_fit_goes_to_dram_and_is_written_anew():
-    stages = [s.__class__(**(s.__dict__ | {"weight_bits": 1e5 * (k + 1)})) for k, s in enumerate(STAGES)]
-    small = DESIGN.replace(tiles=2, dram_bits_s=1e9)  # the layers take 3 tiles
+    stages = [dataclasses.replace(stage, weight_bits=1e5 * (k + 1)) for k, stage in enumerate(STAGES)]
+    small = replace(DESIGN, tiles=2, dram_bits_s=1e9)  # the layers take 3 tiles
     writing = Writing({"a": 6e-9, "b": 3e-9}, {"a": 1e-5, "b": 2e-5}, None)
     made = schedule(stages, small, pipelined=False, batch=4, writing=writing)
     streamed = 3e5 / 3 / 4  # a third of the weights, once a batch of four
@@ -116,25 +119,25 @@ def test_what_does_not_fit_goes_to_dram_and_is_written_anew():
     assert float(made.latency_s) == pytest.approx(4 * (120e-6 + streamed / 1e9 + 3e-5 / 12), rel=1e-5)
     assert float(made.area_m2) == pytest.approx(2 * 1e-7 + 1e-6, rel=1e-5)  # one chip, full
     assert float(made.chips) == 1
-    spread = schedule(stages, DESIGN.replace(tiles=2), pipelined=False)
+    spread = schedule(stages, replace(DESIGN, tiles=2), pipelined=False)
     assert (float(spread.chips), float(spread.dram_bits)) == (2, 0)
     with pytest.raises(UserError, match=r"take 3 tiles, the chip has 2: as a pipeline all have to be there"):
         schedule(stages, small)
 
 
 def test_activations_beyond_the_buffers_go_to_dram_and_back():
-    held = DESIGN.replace(buffer_bits=300.0, dram_bits_s=1e9)  # 800 bits in one tile, 160 in two
+    held = replace(DESIGN, buffer_bits=300.0, dram_bits_s=1e9)  # 800 bits in one tile, 160 in two
     made = schedule(STAGES, held)
     assert float(made.dram_bits) == pytest.approx(2 * 500, rel=1e-5)
     assert float(made.dram_j) == pytest.approx(500 * (700e-12 + 750e-12) / 64, rel=1e-5)
     assert float(made.latency_s) == pytest.approx(120e-6 + 1e-6, rel=1e-5)
     batch = schedule(STAGES, held, pipelined=False, batch=10)  # ten at once: 8000 and 1600 bits
     assert float(batch.dram_bits) == pytest.approx(2 * (7700 + 1000) / 10, rel=1e-5)
-    slow = schedule(STAGES, held.replace(dram_bits_s=1e6))  # 1 ms: slower than any layer
+    slow = schedule(STAGES, replace(held, dram_bits_s=1e6))  # 1 ms: slower than any layer
     assert float(slow.interval_s) == pytest.approx(1e-3, rel=1e-5)
-    slope = jax.grad(lambda b: schedule(STAGES, held.replace(buffer_bits=b)).energy_j)(300.0)
+    slope = jax.grad(lambda b: schedule(STAGES, replace(held, buffer_bits=b)).energy_j)(300.0)
     assert float(slope) == pytest.approx(-1450e-12 / 64, rel=1e-5)
-    assert float(schedule(STAGES, DESIGN.replace(buffer_bits=300.0)).dram_j) == 0
+    assert float(schedule(STAGES, replace(DESIGN, buffer_bits=300.0)).dram_j) == 0
 
 
 def test_soft_is_smooth_and_near_hard():
