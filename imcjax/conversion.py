@@ -13,7 +13,7 @@ from imcjax.converters import accumulate, full_scale
 from imcjax.devices import bends
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
-from imcjax.layout import by_copy
+from imcjax.layout import by_column, by_copy
 from imcjax.quantize import round_through
 from imcjax.settings import Settings
 
@@ -38,6 +38,7 @@ def convert(
         return round_through(levels)  # counted, not converted
     if settings.adc_bits is None:
         return levels
+    settings = settings.replace(adc_bits=by_column(settings.adc_bits, layout.n_out))
     rows = layout.tile_rows * hardware.encoding.rows_per_input
     limit = full_scale_levels(hardware, settings, rows) if settings.adc_range is None else settings.adc_range / unit
     # Copies have an axis of their own, so that ranges of tiles are the same for all of them.

@@ -59,6 +59,15 @@ def one_reference(values: Float[Array, "K *any N"], layout: mapping.Tiling) -> F
     return jnp.concatenate([values[:1], jnp.take(values[1:], first, axis=-1)])
 
 
+def by_column(bits: Any, n_out: int) -> Any:
+    """Widths of groups of neighbouring columns (groups,) as one for each of `n_out`; the last group may be smaller.
+
+    One width for all, or None, stays as it is.
+    """
+    groups = jnp.shape(bits)[0] if jnp.ndim(bits) == 1 else 0
+    return bits if groups in (0, n_out) else bits[np.arange(n_out) // -(-n_out // groups)]
+
+
 def by_output(x: Any, layout: mapping.Tiling) -> Any:
     """(..., S, T, C, 1, c) of tiles as (..., T, S, N)."""
     return None if x is None else jnp.swapaxes(layout.join_columns(x)[..., 0, :], -3, -2)

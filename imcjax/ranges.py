@@ -23,7 +23,7 @@ MAX_VALUES = 1 << 15
 RULES = ("mse", "max", "percentile", "csnr")
 """How an ADC range is chosen: least mean squared error, nothing clips, 99.9 % do not clip, or the largest compute
 signal-to-noise ratio with the circuit as it is."""
-SHARED = {"tensor": (), "tile": (2, 5), "slice": (5,), "column": (5, 6)}
+SHARED = {"tensor": (), "tile": (2, 5), "slice": (5,), "column": (5, 6), "tile_column": (2, 5, 6)}
 """What has an ADC range of its own: axes of (groups, K, T, P, samples, S, N)."""
 
 
@@ -47,7 +47,8 @@ def find_ranges(
       hardware: the technology.
       settings: the layer's; its widths may be traced, its ranges are ignored.
       rule: how the ADC ranges are chosen, one of `RULES`.
-      per: what has an ADC range of its own: "tensor", "tile" (each of its slices), "slice" or "column" (of each slice).
+      per: what has an ADC range of its own: "tensor", "tile" (each of its slices), "slice", "column" (of each slice) or
+        "tile_column" (of each slice and tile).
 
     Raises:
       UserError: an unknown rule, or something else to share a range.
@@ -121,33 +122,34 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
 
     amperes, place = jax.vmap(currents, in_axes=(0, 1))(w, x)  # (groups, K, T, P, samples, S, N), (groups, P, S)
     places = jnp.broadcast_to(place[0][:, None, :, None], amperes.shape)  # zero for phases and slices that are not in use
+    widths = jnp.broadcast_to(layout.by_column(settings.adc_bits, w.shape[-1]), amperes.shape)
     kept = SHARED[per]
     shape = [amperes.shape[axis] if axis in kept else 1 for axis in range(2, amperes.ndim)]
-    values, places = (jnp.moveaxis(a, kept, range(len(kept))) for a in (amperes, places))
-    values, places = (a.reshape(math.prod(shape), -1) for a in (values, places))
+    values, places, widths = (jnp.moveaxis(a, kept, range(len(kept))) for a in (amperes, places, widths))
+    values, places, widths = (a.reshape(math.prod(shape), -1) for a in (values, places, widths))
     rows = layout.tiling(w.shape[1:], hardware).tile_rows * hardware.encoding.rows_per_input
     unit = 1.0 if hardware.readout.unit == "V" else conversion.unit_current(hardware)
-    fallback = conversion.full_scale_levels(hardware, settings, rows) * unit
+    fallback = jnp.max(conversion.full_scale_levels(hardware, settings, rows)) * unit
     signed = conversion.signed_currents(hardware, settings)
 
-    def one(values: jax.Array, places: jax.Array) -> jax.Array:
-        values, places = _thin(values), _thin(places)
+    def one(values: jax.Array, places: jax.Array, widths: jax.Array) -> jax.Array:
+        values, places, widths = _thin(values), _thin(places), _thin(widths)
         counted = (places != 0).astype(values.dtype)
         if rule == "max":
             return max_range(values, fallback=fallback)
         if rule == "percentile":
             return percentile_range(values, 99.9, weights=counted, fallback=fallback)
         if rule == "csnr":
-            converted = partial(conversion.as_converted, hardware, settings)
+            converted = partial(conversion.as_converted, hardware, settings.replace(adc_bits=widths))
             return csnr_range(values, values, converted, weights=counted + 1e-30, fallback=fallback)
         weights = places**2 + 1e-30  # an average of nothing is no number
         if hardware.adc.bits == 1:  # two levels, the mean magnitude away from zero
             mean = jnp.average(jnp.abs(values), weights=weights)
             return lax.stop_gradient(jnp.where(mean > 0, mean, fallback))
-        return best_range(values, settings.adc_bits, signed=signed, weights=weights, fallback=fallback)
+        return best_range(values, widths, signed=signed, weights=weights, fallback=fallback)
 
-    found = jax.vmap(one)(values, places).reshape(shape)
-    return found[0, 0, 0] if per != "tile" else found  # (S, N) where tiles share
+    found = jax.vmap(one)(values, places, widths).reshape(shape)
+    return found if 2 in kept else found[0, 0, 0]  # (S, N) where tiles share
 
 
 def _thin(values: jax.Array) -> jax.Array:

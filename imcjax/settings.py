@@ -20,7 +20,8 @@ class Settings:
     Attributes:
       weight_bits: sign included; None: the encoding's widest, or continuous where that is None too.
       input_bits: None: the DAC's widest, or continuous where that is None too. Signed inputs spend one bit on the sign.
-      adc_bits: None: the ADC's widest, or no conversion where that is None too.
+      adc_bits: None: the ADC's widest, or no conversion where that is None too. A row (groups,) of widths is for groups of
+        neighbouring columns, all of one size but for the last, as columns that share an ADC are.
       weight_range: largest representable |weight|; None: max|w|.
       input_range: largest representable |input|; None: max|x| of the call (dynamic: it depends on the batch).
       adc_range: ampere (volt, where the readout answers in volts) at the largest ADC code, broadcast against
@@ -59,7 +60,7 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
     widest = {
         "weight_bits": (hardware.encoding.weight_bits, min(2, hardware.encoding.weight_bits or 2), "encoding.weight_bits"),
         "input_bits": (hardware.dac.input_bits, 2 if settings.input_signed else 1, "dac.input_bits"),
-        "adc_bits": (hardware.adc.bits, min(2, hardware.adc.bits or 2), "adc.bits"),
+        "adc_bits": (hardware.adc.bits, getattr(hardware.adc, "least", min(2, hardware.adc.bits or 2)), "adc.bits"),
     }
     filled: dict[str, Any] = {}
     for name, (most, least, source) in widest.items():

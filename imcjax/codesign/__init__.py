@@ -2,6 +2,7 @@
 
 from imcjax.codesign import bitwidths as bitwidths
 from imcjax.codesign import constraints as constraints
+from imcjax.codesign.conversions import conversion_energy as conversion_energy
 from imcjax.codesign.legal import BudgetError as BudgetError
 from imcjax.codesign.legal import require_legal as require_legal
 from imcjax.codesign.plan import Plan as Plan
@@ -10,4 +11,5 @@ from imcjax.codesign.problem import Task as Task
 from imcjax.codesign.run import check_budget as check_budget
 from imcjax.codesign.run import codesign as codesign
 from imcjax.codesign.run import finished_design as finished_design
+from imcjax.codesign.searched_adc import SearchedAdc as SearchedAdc
 from imcjax.codesign.stages import score as score

@@ -161,6 +161,7 @@ def learned_range(
       signed: whether the converter has negative codes.
     """
     top = largest_code(jnp.round(jax.lax.stop_gradient(jnp.asarray(bits, dtype=float))), signed=signed)
+    top = jnp.maximum(top, 1.0)  # of one bit with a sign, which has codes -1 and 1
     value = jnp.asarray(current_range, dtype=float)
     return straight_through(value, value * (top**1.5 / np.sqrt(count)).astype(value.dtype))
 

@@ -34,7 +34,7 @@ def calibrate(
       samples: how many input vectors of each layer to keep.
       progress: show a progress bar where there is a terminal.
       rule: how ADC ranges are chosen: "mse", "max", "percentile" or "csnr" (`imcjax.ranges.RULES`).
-      per: what has an ADC range of its own: "tensor", "tile", "slice" or "column".
+      per: what has an ADC range of its own: "tensor", "tile", "slice", "column" or "tile_column".
 
     Raises:
       UserError: no batches, a model without layers on hardware, a layer that the model does not call, inputs that are not

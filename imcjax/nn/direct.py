@@ -18,7 +18,7 @@ from imcjax.digits import input_digits
 from imcjax.errors import concrete
 from imcjax.fast_random import normal
 from imcjax.hardware import Hardware
-from imcjax.layout import tiling
+from imcjax.layout import by_column, tiling
 from imcjax.mapping import Differential
 from imcjax.quantize import clip_through, quantize
 from imcjax.settings import Settings, complete
@@ -38,8 +38,8 @@ def applies(hardware: Hardware) -> bool:
     pairs = isinstance(encoding, Differential) and encoding.weight_bits is None and encoding.columns == 1
     cells = perfect_device(hardware.device) and hardware.wires is None and hardware.readout.kind == "current"
     once = dac.kind == "sign_magnitude" and dac.flaws is None and dac.phases == 1 and hardware.accumulation == "digital"
-    flaws = adc.flaws if adc.bits is not None else None
     plain = adc.bits is None or adc.kind == "sign_magnitude"
+    flaws = adc.flaws if plain and adc.bits is not None else None
     if flaws is not None:
         plain = plain and flaws.rounding == "nearest" and flaws.dnl_sigma is None
         plain = plain and _zero(flaws.gain_sigma, flaws.offset_sigma, flaws.inl)
@@ -68,6 +68,7 @@ def product(
     (digits,), step, _ = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
     sums = [digits[:, rows] @ w[rows] / largest for rows in _row_tiles(layout.n_in, layout.tile_rows)]
     if settings.adc_bits is not None:
+        settings = settings.replace(adc_bits=by_column(settings.adc_bits, layout.n_out))
         given = settings.adc_range
         limit = full_scale_levels(hardware, settings, layout.tile_rows) if given is None else given / unit_current(hardware)
         limits = jnp.broadcast_to(limit, (layout.row_tiles, 1, 1, 1, layout.n_out))[:, 0, :, 0]  # (T, 1, N)

@@ -18,6 +18,7 @@ from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing, patches
 from imcjax.nn import direct
+from imcjax.nn.pace import paced
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
 from imcjax.quantize import straight_through
 from imcjax.settings import Settings
@@ -58,6 +59,7 @@ class Operator(nnx.Module):
       weight_noise: a `WeightNoise`, or None.
       backward: whose derivative the product has (static), one of `BACKWARDS`.
       direct: whether products on fresh chips are those of `imcjax.nn.direct` (static).
+      paced: whether the gradients of static ranges have the scale of LSQ (static), as `imcjax.nn.pace` says.
       stack: leading axes of the layer's kernel (static): several layers that `nnx.scan` or `nnx.vmap` runs as one. All of an
         operator's variables have these axes too.
     """
@@ -97,6 +99,7 @@ class Operator(nnx.Module):
         self.weight_noise: Any = nnx.data(None)
         self.backward = "exact"
         self.direct = False
+        self.paced = False
 
     @property
     def technology(self) -> Hardware:
@@ -120,6 +123,8 @@ class Operator(nnx.Module):
         hardware, settings = self.technology, self.settings()
         # Codes of many bits are not exact in half precision.
         x, w = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, w))
+        if self.paced:
+            settings = paced(settings, x, w, hardware)
         if self.weight_noise is not None and key is not None:
             unit = lax.stop_gradient(jnp.max(jnp.abs(w)))
             # Drawn before it is used: XLA would draw it again in every product that it is used in (jax 0.10.1, on a CPU).

@@ -15,8 +15,9 @@ from imcjax.fast_random import fast_key
 from imcjax.keys import fold_index, fold_name
 from imcjax.nn.direct import applies
 from imcjax.nn.hooks import hook_name, placed
-from imcjax.nn.operator import BACKWARDS
+from imcjax.nn.operator import BACKWARDS, RANGES
 from imcjax.nn.variables import Noise, WeightNoise
+from imcjax.training.kinds import learned, names_of
 from imcjax.training.losses import correct, cross_entropy
 
 
@@ -28,6 +29,8 @@ class Options:
     approximate ("pade") IR drop.
 
     Attributes:
+      learn: what is trained: "weights", "ranges" and "bits" of converters, or single ones of both ("adc_range", ...). Ranges
+        have to be static first (`imcjax.calibrate`); give them an optimizer of their own by `imcjax.training.by_kind`.
       chips: chips a step; loss and gradient are their mean.
       backward: "exact", the derivative of what the hardware computes (rounding passes straight through), or "straight_through",
         that of the digital product, whatever the hardware made of it (Y. Bengio et al., arXiv 1308.3432).
@@ -40,6 +43,7 @@ class Options:
       activations: "float32" or "bfloat16": what is computed between layers in; parameters and arrays stay as they are.
     """
 
+    learn: tuple[str, ...] = ("weights",)
     chips: int = 1
     backward: str = "exact"
     weight_noise: float | None = None
@@ -55,14 +59,15 @@ class Options:
         Raises:
           UserError: naming the option.
         """
-        for name, low, high, whole in _RANGES:
+        names_of(self.learn)
+        for name, low, high, whole in _LIMITS:
             check_number(name, getattr(self, name), low, high, whole=whole)
         for name, known in (("backward", BACKWARDS), ("activations", ("float32", "bfloat16"))):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} is {getattr(self, name)!r}{nearest(str(getattr(self, name)), known)}.")
 
 
-_RANGES = (
+_LIMITS = (
     ("chips", 1, 10_000, True),
     ("weight_noise", 0.0, 1.0, False),
     ("accumulate", 1, 10_000, True),
@@ -76,8 +81,8 @@ class TrainState(NamedTuple):
     """Everything that training changes, a pytree.
 
     Attributes:
-      params: the model's parameters.
-      rest: its other state: running statistics, ranges, hardware, counters.
+      params: what is trained: the model's parameters, and ranges and widths where `Options.learn` names them.
+      rest: its other state: running statistics, other ranges, hardware, counters.
       moments: the optimizer's.
       ema: running mean of the parameters; None: none is kept.
       step: how many steps were done.
@@ -136,7 +141,8 @@ class Trainer:
         self.options, self.optimizer, self.loss, self.mesh = options, optimizer, loss, mesh
         self.key = fast_key(0) if key is None else key
         prepared = _prepared(model, options, self.key)
-        self._graph, self._params, self._rest = nnx.split(prepared, nnx.Param, ...)
+        self._trained = learned(options.learn)
+        self._graph, self._params, self._rest = nnx.split(prepared, self._trained, ...)
         self._teacher = None
         if teacher is not None:
             teacher = nnx.clone(teacher)
@@ -179,7 +185,7 @@ class Trainer:
         for module in placed(model).values():
             operator = getattr(module, hook_name(module))
             operator.weight_noise = nnx.data(None)
-            operator.backward, operator.direct = "exact", False
+            operator.backward, operator.direct, operator.paced = "exact", False, False
         model.eval()
         return model
 
@@ -191,7 +197,7 @@ class Trainer:
             operator.noise.set_value(_of_stack(key, operator.stack))
             operator.calls.set_value(jnp.zeros(operator.stack, jnp.uint32))
         found = model(x)
-        return found, nnx.split(model, nnx.Param, ...)[2]
+        return found, nnx.split(model, self._trained, ...)[2]
 
     def _step(self, state: TrainState, x: jax.Array, y: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         own = fold_index(self.key, state.step)
@@ -245,9 +251,13 @@ def _prepared(model: Any, options: Options, key: jax.Array) -> Any:
     """A copy in training mode whose layers on hardware draw, with the options' noise and backward pass."""
     copy = nnx.clone(model)
     copy.train()
+    wanted = [name for name in names_of(options.learn) if name in RANGES]
     noises: dict[tuple[int, ...], Noise] = {}
-    for module in placed(copy).values():
+    for path, module in placed(copy).items():
         operator = getattr(module, hook_name(module))
+        if wanted and all(getattr(operator, name) is None for name in wanted):
+            raise UserError(f"Layer {path!r} has no static {wanted[0]} to learn; call imcjax.calibrate(model, batches) first.")
+        operator.paced = bool(wanted)
         if operator.stack not in noises:
             noises[operator.stack] = Noise(_of_stack(key, operator.stack))
         operator.noise = nnx.data(noises[operator.stack])

@@ -4,6 +4,7 @@ from imcjax.codesign.constraints.augmented import Multiplier as Multiplier
 from imcjax.codesign.constraints.augmented import augmented_lagrangian as augmented_lagrangian
 from imcjax.codesign.constraints.augmented import lagrangian as lagrangian
 from imcjax.codesign.constraints.augmented import raise_multiplier as raise_multiplier
+from imcjax.codesign.constraints.base import given as given
 from imcjax.codesign.constraints.base import whole as whole
 from imcjax.codesign.constraints.base import within as within
 from imcjax.codesign.constraints.freeze import freeze_oscillating as freeze_oscillating

@@ -42,6 +42,15 @@ def select(condition: jax.Array, here: Any, there: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), here, there)
 
 
+def given(constraint: optax.GradientTransformationExtraArgs, **arguments: Any) -> optax.GradientTransformationExtraArgs:
+    """The constraint with these extra arguments of its `update` (budget=..., start=...), for loops that give none."""
+
+    def update(updates, state, params=None, **extra):
+        return constraint.update(updates, state, params, **(arguments | extra))
+
+    return transformation(constraint.init, update)
+
+
 def transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
     """The pair as Optax has it, whose types leave no room for extra arguments by name."""
     return optax.GradientTransformationExtraArgs(init, update)

@@ -8,7 +8,7 @@ from imcjax.codesign.constraints.base import Cost, Widths, transformation, withi
 
 
 def keep_in_box(low: Widths, high: Widths) -> optax.GradientTransformationExtraArgs:
-    """Cuts updates so that every width stays in [low, high]; last in a chain."""
+    """Cuts updates so that every width stays in [low, high], two numbers or two trees of them; last in a chain."""
 
     def init(bits):
         del bits
@@ -16,7 +16,8 @@ def keep_in_box(low: Widths, high: Widths) -> optax.GradientTransformationExtraA
 
     def update(updates, state, params=None, **extra):
         del extra
-        moved = jax.tree.map(lambda u, b, lo, hi: jnp.clip(b + u, lo, hi) - b, updates, params, low, high)
+        lowest, highest = (_everywhere(end, params) for end in (low, high))
+        moved = jax.tree.map(lambda u, b, lo, hi: jnp.clip(b + u, lo, hi) - b, updates, params, lowest, highest)
         return moved, state
 
     return transformation(init, update)
@@ -57,3 +58,8 @@ def keep_in_budget(cost: Cost, low: Widths, high: Widths, *, halvings: int = 24)
         return jax.tree.map(jnp.subtract, lowered(amount), params), state
 
     return transformation(init, update)
+
+
+def _everywhere(value: Widths, params: Widths) -> Widths:
+    """A number as a tree of it; a tree as it is."""
+    return jax.tree.map(lambda _: value, params) if isinstance(value, int | float) else value
