@@ -59,24 +59,23 @@ def main(options: Options) -> list[dict[str, Any]]:
         console.print(f"seed {row['seed']}: {', '.join(words)}: {row['test']:.2%}, {row['seconds']:.0f} s", highlight=False)
 
     rows = [row for seed in range(seeds) for row in study.Study(mnist, sizes, seed, out).run(tell)]
-    report.save(rows, out, head(options, sizes, seeds, rows))
+    report.save(rows, out, head(options, sizes, seeds))
     console.print(report.summary(rows), highlight=False, soft_wrap=True)
     return rows
 
 
-def head(options: Options, sizes: study.Schedule, seeds: int, rows: list[dict[str, Any]]) -> str:
+def head(options: Options, sizes: study.Schedule, seeds: int) -> str:
     """What was run, and where."""
     given = ["python -m experiments.partial_sums", "--data-dir DIR", *(["--quick"] if options.quick else [])]
     given += [f"--seeds {options.seeds}"] if options.seeds else []
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "optax", "numpy"))
-    minutes = sum(row["seconds"] for row in rows) / 60
     return (
         "# Training for coarse partial sums\n\n"
         f"    {' '.join(given)}\n\n"
-        f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}; Python {platform.python_version()}, {versions}. {seeds} seeds, "
-        f"the first {sizes.samples} training images, {sizes.test} test images, batches of {sizes.batch}: {sizes.float_steps} "
+        f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}; Python {platform.python_version()}, {versions}. "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}, the first {sizes.samples} training images, {sizes.test} test images, batches of {sizes.batch}: {sizes.float_steps} "
         f"float steps, {sizes.start_steps} at lossless partial sums, then {sizes.tune_steps} for every design (of which "
-        f"{sizes.search_steps} move the learned widths); {minutes:.0f} minutes of training and compiling.\n\n"
+        f"{sizes.search_steps} move the learned widths).\n\n"
         "Test accuracy in percent, mean over seeds ± sample standard deviation, of the last step; nothing is chosen by it. "
         "Energy is of all ADC conversions of one image.\n"
     )

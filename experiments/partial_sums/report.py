@@ -59,7 +59,8 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         counts = sorted({row["levels"] for row in some})
         means = [100 * np.mean([row["test"] for row in some if row["levels"] == n]) for n in counts]
         dashes = "-" if method == "trained" else (0, (4, 2))
-        axes.plot(np.log2(counts), means, marker="o", color=COLOURS[share], linestyle=dashes, label=f"{method}, a range a {share}")
+        name = f"{method}, a range a {share}"
+        axes.plot(np.log2(counts), means, marker="o", color=COLOURS[share], linestyle=dashes, label=name)
     learned = [row for row in rows if row["method"] == "learned bits"]
     if learned:
         mean = 100 * np.mean([row["test"] for row in learned])

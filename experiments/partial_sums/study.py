@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from imcjax.training import Options, by_kind, cross_entropy, fit
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """Images and steps. `float_steps` train without hardware, `start_steps` at lossless partial sums, `tune_steps` each design."""
+    """Images and steps: `float_steps` without hardware, `start_steps` at lossless partial sums, `tune_steps` for each design."""
 
     samples: int = 12_800
     test: int = 10_000
@@ -76,6 +77,7 @@ class Net(nnx.Module):
         self.output = nnx.Linear(128, 10, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Logits (batch, 10) of images (batch, 28, 28, 1)."""
         x = max_pool_2x2(jax.nn.relu(self.conv1(jnp.asarray(x))))
         x = max_pool_2x2(jax.nn.relu(self.conv2(x)))
         return self.output(jax.nn.relu(self.hidden(x.reshape(x.shape[0], -1))))
@@ -117,13 +119,16 @@ class Study:
                 energy = self._joules(model, math.ceil(math.log2(levels)))
                 facts = {"levels": levels, "ranges": share, "energy_j": energy}
                 self._row(tell, {"method": "calibrated", **facts}, lambda model=model: model)
-                name = f"{levels}-{share}"
-                train = lambda model=model, name=name: self._fit(name, model, self.sizes.tune_steps, 1e-3, ("weights", "adc_range"))  # noqa: E731
-                self._row(tell, {"method": "trained", **facts}, train)
+                self._row(tell, {"method": "trained", **facts}, partial(self._tuned, f"{levels}-{share}", model))
         self._row(tell, {"method": "learned bits", "ranges": "column"}, lambda: self._learned(start))
         return self.rows
 
-    def _fit(self, name: str, model: Any, steps: int, rate: float, learn: tuple[str, ...] = ("weights",), bits: Any = None) -> Any:
+    def _tuned(self, name: str, model: Any) -> Any:
+        return self._fit(name, model, self.sizes.tune_steps, 1e-3, ("weights", "adc_range"))
+
+    def _fit(
+        self, name: str, model: Any, steps: int, rate: float, learn: tuple[str, ...] = ("weights",), bits: Any = None
+    ) -> Any:
         optimizer = by_kind(optax.adam(optax.cosine_decay_schedule(rate, steps)), ranges=optax.adam(1e-2), bits=bits)
         sizes, folder = self.sizes, self.folder / name
         options = Options(learn=learn)

@@ -8,6 +8,7 @@ from imcjax.codesign.legal import require_legal as require_legal
 from imcjax.codesign.plan import Plan as Plan
 from imcjax.codesign.plan import plan_for as plan_for
 from imcjax.codesign.problem import Task as Task
+from imcjax.codesign.realisable import require_realisable as require_realisable
 from imcjax.codesign.run import check_budget as check_budget
 from imcjax.codesign.run import codesign as codesign
 from imcjax.codesign.run import finished_design as finished_design

@@ -13,9 +13,7 @@ from imcjax.nn.recording import record_inputs
 from imcjax.settings import complete
 
 
-def conversion_energy(
-    model: Any, sample: Any, *, converter: cost.adc.AdcCost | None = None
-) -> Callable[[Any], jax.Array]:
+def conversion_energy(model: Any, sample: Any, *, converter: cost.adc.AdcCost | None = None) -> Callable[[Any], jax.Array]:
     """A function from ADC widths to the joule that all conversions of one inference take.
 
     It sees real widths too, so that it has a slope; the true cost is that of whole ones (`imcjax.codesign.constraints.whole`).

@@ -29,6 +29,7 @@ from imcjax.nn.operator import Operator as Operator
 from imcjax.nn.qwix_rules import rules_from_qwix as rules_from_qwix
 from imcjax.nn.rules import Rule as Rule
 from imcjax.nn.summary import summary as summary
+from imcjax.nn.taps import partial_sums as partial_sums
 from imcjax.nn.variables import Bits as Bits
 from imcjax.nn.variables import Chip as Chip
 from imcjax.nn.variables import Correction as Correction

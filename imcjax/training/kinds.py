@@ -1,4 +1,4 @@
-"""What of a model on hardware is trained: its weights, the ranges of its converters, its bit-widths; each at a pace of its own."""
+"""What of a model on hardware is trained: weights, ranges of converters, bit-widths; each at a pace of its own."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,7 +58,8 @@ def by_kind(
       ranges: None: as for weights.
       bits: None: as for weights. It sees a tree of the widths alone: a constraint of `imcjax.codesign.constraints` fits here.
     """
-    kinds = {"weights": weights, "ranges": relative(weights if ranges is None else ranges), "bits": weights if bits is None else bits}
+    ranges, bits = (weights if own is None else own for own in (ranges, bits))
+    kinds = {"weights": weights, "ranges": relative(ranges), "bits": bits}
 
     def kind(path: Any, leaf: Any) -> str:
         del leaf
