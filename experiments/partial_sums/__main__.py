@@ -73,9 +73,9 @@ def head(options: Options, sizes: study.Schedule, seeds: int) -> str:
         "# Training for coarse partial sums\n\n"
         f"    {' '.join(given)}\n\n"
         f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}; Python {platform.python_version()}, {versions}. "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}, the first {sizes.samples} training images, {sizes.test} test images, batches of {sizes.batch}: {sizes.float_steps} "
-        f"float steps, {sizes.start_steps} at lossless partial sums, then {sizes.tune_steps} for every design (of which "
-        f"{sizes.search_steps} move the learned widths).\n\n"
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}, the first {sizes.samples} training images, {sizes.test} test images, "
+        f"batches of {sizes.batch}: {sizes.float_steps} float steps, {sizes.start_steps} at lossless partial sums, then "
+        f"{sizes.tune_steps} for every design (of which {sizes.search_steps} move the learned widths).\n\n"
         "Test accuracy in percent, mean over seeds ± sample standard deviation, of the last step; nothing is chosen by it. "
         "Energy is of all ADC conversions of one image.\n"
     )

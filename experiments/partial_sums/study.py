@@ -31,7 +31,7 @@ from imcjax.training import Options, by_kind, cross_entropy, fit
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """Images and steps: `float_steps` without hardware, `start_steps` at lossless partial sums, `tune_steps` for each design."""
+    """Images and steps: `float_steps` without hardware, `start_steps` at lossless partial sums, `tune_steps` a design."""
 
     samples: int = 12_800
     test: int = 10_000

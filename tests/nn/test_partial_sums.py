@@ -1,8 +1,8 @@
 """The trained forward pass against a simulation of the chip in whole numbers, which shares no line with it.
 
 Codes, digits, tiles, phases and the codes of ADCs are int64 in NumPy: they have to be the same, and outputs the same to the
-last digit of their common scale. No sum is on a threshold, where two simulations may differ as two chips do; but where sums of zero
-have to be decided (an even number of levels around zero), digits have one bit, with which float32 is exact.
+last digit of their common scale. No sum is on a threshold, where two simulations may differ as two chips do; but where sums of
+zero have to be decided (an even number of levels around zero), digits have one bit, with which float32 is exact.
 """
 
 from typing import NamedTuple
@@ -164,9 +164,10 @@ def test_linear_layers_are_the_chip(case, partition):
     check_outputs(run(model, inputs), chip)
 
 
-@pytest.mark.parametrize(
-    "adc, limit, digit_bits", [(SenseAmplifier(), 4.0, 1), (Adc(bits=2), 133.0, 4), (Adc(bits=4), 35.0, 2)]
-)
+CONVOLUTIONS = [(SenseAmplifier(), 4.0, 1), (Adc(bits=2), 133.0, 4), (Adc(bits=4), 35.0, 2)]
+
+
+@pytest.mark.parametrize("adc, limit, digit_bits", CONVOLUTIONS)
 def test_convolutions_are_the_chip(adc, limit, digit_bits):
     encoding, dac = Differential(weight_bits=4, cell_bits=min(digit_bits, 3)), Dac(4, digit_bits)
     hardware = technology(encoding, dac, adc)
