@@ -44,7 +44,7 @@ class Schedule:
     levels: tuple[int, ...] = (2, 3, 4, 8, 16)
 
 
-QUICK = Schedule(samples=3200, test=1000, float_steps=120, start_steps=30, tune_steps=30, search_steps=20, levels=(2, 3, 16))
+QUICK = Schedule(samples=3200, test=1000, float_steps=120, start_steps=30, tune_steps=30, search_steps=20)
 
 CHIP = Hardware(
     name="partial_sums",

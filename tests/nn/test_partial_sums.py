@@ -159,8 +159,9 @@ def test_linear_layers_are_the_chip(case, partition):
     inputs = jnp.asarray(off_grid(x, 3) * 0.5, jnp.float32)
     chip = simulate(x, w, hardware, wb, xb, ab, limit, signed=signed)
     (found,) = nn.partial_sums(model, inputs)[""]
-    np.testing.assert_allclose(np.asarray(found.sums)[0, 0], chip.sums, rtol=3e-7, atol=1e-4)
-    np.testing.assert_array_equal(np.asarray(found.codes)[0, 0], chip.codes)
+    used = np.asarray(found.place)[0] > 0  # there may be phases for wider inputs
+    np.testing.assert_allclose(np.asarray(found.sums)[0, 0][:, used], chip.sums, rtol=3e-7, atol=1e-4)
+    np.testing.assert_array_equal(np.asarray(found.codes)[0, 0][:, used], chip.codes)
     check_outputs(run(model, inputs), chip)
 
 

@@ -73,6 +73,9 @@ def test_ranges_learn_at_the_pace_of_lsq(adc, per):
         return nnx.grad(loss, argnums=nnx.DiffState(0, Range))(model).dot_general
 
     model = model_on(adc, per)
+    for name in ("weight_range", "input_range", "adc_range"):  # away from the largest values, which may or may not clip
+        variable = getattr(model.dot_general, name)
+        variable.set_value(0.93 * variable.get_value())
     plain, paced = (slopes(model, jnp.asarray(X), on) for on in (False, True))
     # 3 row tiles, 3 phases, 24 inputs, 2 slices, 3 outputs
     count = 3 * 3 * 24 * 2 * 3 // model.dot_general.adc_range.get_value().size
