@@ -4,6 +4,7 @@ import dataclasses
 import io
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 from flax.nnx import bridge
 from rich.console import Console
@@ -27,7 +28,7 @@ class LayerSummary:
       row_tiles, col_tiles: tiles along inputs and outputs.
       replicas: copies of the layer.
       utilisation: cells that hold a weight, over all cells of its arrays.
-      bits: weight, input and ADC bits, None where the stage is continuous.
+      bits: weight, input and ADC bits, None where the stage is continuous; the mean where groups of columns differ.
       ranges: "static", or "dynamic" while the input range follows each call's largest input.
       hardware: name of the technology.
       dacs, adcs: converters of all its arrays, 0 where there is none: a DAC a row, an ADC for `share` columns of a slice.
@@ -122,7 +123,7 @@ def _row(path: str, layer: Any, operator: Operator, cost: Any) -> LayerSummary:
         col_tiles=tiling.col_tiles,
         replicas=operator.replicas,
         utilisation=tiling.utilisation,
-        bits=tuple(None if (b := getattr(settings, name)) is None else float(b) for name in BITS),
+        bits=tuple(None if (b := getattr(settings, name)) is None else float(jnp.mean(b)) for name in BITS),
         ranges="dynamic" if settings.input_range is None else "static",
         hardware=hardware.name,
         dacs=0 if hardware.dac.input_bits is None else arrays * hardware.rows,

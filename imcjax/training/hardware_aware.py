@@ -29,8 +29,6 @@ class Options:
     approximate ("pade") IR drop.
 
     Attributes:
-      learn: what is trained: "weights", "ranges" and "bits" of converters, or single ones of both ("adc_range", ...). Ranges
-        have to be static first (`imcjax.calibrate`); give them an optimizer of their own by `imcjax.training.by_kind`.
       chips: chips a step; loss and gradient are their mean.
       backward: "exact", the derivative of what the hardware computes (rounding passes straight through), or "straight_through",
         that of the digital product, whatever the hardware made of it (Y. Bengio et al., arXiv 1308.3432).
@@ -41,9 +39,10 @@ class Options:
       temperature: of both in that part (G. Hinton et al., arXiv 1503.02531).
       ema: decay of the running mean of the parameters; None: none is kept.
       activations: "float32" or "bfloat16": what is computed between layers in; parameters and arrays stay as they are.
+      learn: what is trained: "weights", "ranges" and "bits" of converters, or single ones of both ("adc_range", ...). Ranges
+        have to be static first (`imcjax.calibrate`); give them an optimizer of their own by `imcjax.training.by_kind`.
     """
 
-    learn: tuple[str, ...] = ("weights",)
     chips: int = 1
     backward: str = "exact"
     weight_noise: float | None = None
@@ -52,6 +51,7 @@ class Options:
     temperature: float = 4.0
     ema: float | None = None
     activations: str = "float32"
+    learn: tuple[str, ...] = ("weights",)
 
     def check(self) -> None:
         """Refuse what is out of range.
