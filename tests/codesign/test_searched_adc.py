@@ -11,7 +11,7 @@ import imcjax
 from imcjax import Hardware, Settings, UserError, calibrated_settings, cost, mvm
 from imcjax.codesign import SearchedAdc, bitwidths, conversion_energy
 from imcjax.codesign.constraints import augmented_lagrangian, given, keep_in_box, whole
-from imcjax.converters import Adc, Dac, Uniform
+from imcjax.converters import Adc, Dac, SenseAmplifier, Uniform
 from imcjax.devices import Generic
 from imcjax.mapping import Differential
 from imcjax.nn import operators
@@ -45,7 +45,7 @@ def widths(model):
     return nnx.as_pure(nnx.state(model, lambda path, _: path[-1] == "adc_bits"))
 
 
-@pytest.mark.parametrize("adc", [Adc(bits=6), Uniform(bits=6), SearchedAdc(6)], ids=lambda adc: adc.kind)
+@pytest.mark.parametrize("adc", [Adc(bits=6), pytest.param(Uniform(bits=6), marks=pytest.mark.slow)], ids=lambda adc: adc.kind)
 def test_columns_in_groups_are_converted_each_at_their_own_width(adc):
     hardware, w = CHIP.replace(adc=adc), RNG.normal(size=(20, 7)).astype(np.float32)
     x = X[:6]
@@ -87,7 +87,10 @@ def test_the_energy_of_conversions_is_that_of_the_cost_model():
         conversion_energy(imcjax.convert(Net(), CHIP.replace(adc=Adc())), X[:2])
 
 
-@pytest.mark.parametrize("method", [bitwidths.Sampled(), bitwidths.NoiseThenSampled(), bitwidths.FracBits()])
+LATER = [pytest.param(one, marks=pytest.mark.slow) for one in (bitwidths.NoiseThenSampled(), bitwidths.FracBits())]
+
+
+@pytest.mark.parametrize("method", [bitwidths.Sampled(), *LATER])
 def test_widths_are_learned_under_a_bound_without_compiling_anew(method):
     model = model_on(SearchedAdc(6, method))
     model.first.dot_general.adc_bits.set_value(jnp.full(2, 5.0))
@@ -112,6 +115,15 @@ def test_widths_are_learned_under_a_bound_without_compiling_anew(method):
     assert float(energy(whole(widths(trainer.model(state))))) <= 1.15 * budget < float(energy(widths(model)))
     assert np.ptp(seen[-1]) > 0.01  # the loss has a say
     assert ((seen[-1] >= 1) & (seen[-1] <= 6)).all()
+
+
+@pytest.mark.parametrize("bits, built", [(1.0, SenseAmplifier()), (2.0, Adc(bits=2)), (4.0, Adc(bits=4))])
+def test_at_whole_widths_it_is_the_adc_that_is_built(bits, built):
+    currents = jnp.asarray(RNG.normal(size=(50, 3)), jnp.float32)
+    limit = jnp.asarray([0.5, 1.0, 2.0])
+    found = SearchedAdc(6).convert(currents, bits, limit)
+    np.testing.assert_array_equal(found, built.convert(currents, bits, limit))
+    assert not np.any(SearchedAdc(6).convert(currents, 0.0, limit))
 
 
 def test_sampled_widths_convert_as_whole_ones():

@@ -146,10 +146,13 @@ def check_outputs(y, chip):
     assert len(np.unique(chip.codes)) > 1
 
 
-@pytest.mark.parametrize("partition", ["even", "full"])
-@pytest.mark.parametrize("case", CASES)
-def test_linear_layers_are_the_chip(case, partition):
+QUICK = ("one slice, ternary", "slices and phases, binary", "offset, four bits")
+
+
+@pytest.mark.parametrize("case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES])
+def test_linear_layers_are_the_chip(case):
     encoding, dac, adc, limit, signed = CASES[case]
+    partition = "even" if signed else "full"
     hardware = technology(encoding, dac, adc, partition=partition)
     wb, xb, ab = encoding.weight_bits, dac.input_bits, adc.bits
     x, w = operands(1, 9, 37, 11, wb, xb, signed)  # 37 rows on arrays of 16, 11 columns on arrays of 8
@@ -165,7 +168,11 @@ def test_linear_layers_are_the_chip(case, partition):
     check_outputs(run(model, inputs), chip)
 
 
-CONVOLUTIONS = [(SenseAmplifier(), 4.0, 1), (Adc(bits=2), 133.0, 4), (Adc(bits=4), 35.0, 2)]
+CONVOLUTIONS = [
+    (SenseAmplifier(), 4.0, 1),
+    pytest.param(Adc(bits=2), 133.0, 4, marks=pytest.mark.slow),
+    pytest.param(Adc(bits=4), 35.0, 2, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("adc, limit, digit_bits", CONVOLUTIONS)
@@ -222,7 +229,7 @@ def quantized(values, limit, top, low):
     return np.rint(np.clip(values, low * limit, limit) * (np.float32(top) / limit)).astype(np.int64), limit / np.float32(top)
 
 
-@pytest.mark.parametrize("per", ["tensor", "tile_column"])
+@pytest.mark.parametrize("per", ["tile_column", pytest.param("tensor", marks=pytest.mark.slow)])
 def test_a_trained_model_is_the_chip(per):
     """Weights and ranges that training found, layer for layer."""
     adc = Adc(bits=2) if per == "tensor" else Adc(bits=4)
@@ -250,16 +257,6 @@ def test_a_trained_model_is_the_chip(per):
     for name in ("weight_range", "input_range", "adc_range"):  # all of them have learned
         moved = [getattr(op, name).get_value() for op in (before.out.dot_general, model.out.dot_general)]
         assert not np.allclose(moved[0], moved[1], rtol=1e-3)
-
-
-@pytest.mark.parametrize("bits", [1.0, 2.0, 4.0])
-def test_an_adc_that_is_searched_is_at_whole_widths_the_one_that_is_built(bits):
-    built = {1.0: SenseAmplifier(), 2.0: Adc(bits=2), 4.0: Adc(bits=4)}[bits]
-    currents = jnp.asarray(RNG.normal(size=(50, 3)), jnp.float32)
-    limit = jnp.asarray([0.5, 1.0, 2.0])
-    found = SearchedAdc(6).convert(currents, bits, limit)
-    np.testing.assert_array_equal(found, built.convert(currents, bits, limit))
-    assert not np.any(SearchedAdc(6).convert(currents, 0.0, limit))
 
 
 def test_ternary_is_a_sign_magnitude_adc_of_two_bits():
@@ -305,6 +302,7 @@ def test_what_no_chip_has_is_refused():
         trained(model, learn=("range",))
 
 
+@pytest.mark.slow
 def test_flash_has_the_codes_of_the_uniform_adc():
     model = calibrated(Flash(bits=3))
     other = calibrated(Uniform(bits=3))

@@ -60,7 +60,7 @@ def test_each_kind_has_its_own_optimizer():
     assert float(moves["dot_general"]["adc_range"]) == pytest.approx(4 * np.expm1(-0.4), rel=1e-6)
 
 
-@pytest.mark.parametrize("adc, per", [(Adc(bits=4), "tensor"), (Adc(bits=4), "tile_column"), (SenseAmplifier(), "column")])
+@pytest.mark.parametrize("adc, per", [(Adc(bits=4), "tile_column"), (SenseAmplifier(), "column")])
 def test_ranges_learn_at_the_pace_of_lsq(adc, per):
     """Times largest code^1.5 / sqrt(count), which is 1 / sqrt(count * largest code) on steps; see `learned_range`."""
 
