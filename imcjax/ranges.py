@@ -133,20 +133,21 @@ def _adc_range(w: jax.Array, x: jax.Array, hardware: Hardware, settings: Setting
     signed = conversion.signed_currents(hardware, settings)
 
     def one(values: jax.Array, places: jax.Array, widths: jax.Array) -> jax.Array:
-        values, places, widths = _thin(values), _thin(places), _thin(widths)
+        values, places = _thin(values), _thin(places)
+        bits = _thin(widths) if jnp.ndim(settings.adc_bits) else settings.adc_bits
         counted = (places != 0).astype(values.dtype)
         if rule == "max":
             return max_range(values, fallback=fallback)
         if rule == "percentile":
             return percentile_range(values, 99.9, weights=counted, fallback=fallback)
         if rule == "csnr":
-            converted = partial(conversion.as_converted, hardware, settings.replace(adc_bits=widths))
+            converted = partial(conversion.as_converted, hardware, settings.replace(adc_bits=bits))
             return csnr_range(values, values, converted, weights=counted + 1e-30, fallback=fallback)
         weights = places**2 + 1e-30  # an average of nothing is no number
         if hardware.adc.bits == 1:  # two levels, the mean magnitude away from zero
             mean = jnp.average(jnp.abs(values), weights=weights)
             return lax.stop_gradient(jnp.where(mean > 0, mean, fallback))
-        return best_range(values, widths, signed=signed, weights=weights, fallback=fallback)
+        return best_range(values, bits, signed=signed, weights=weights, fallback=fallback)
 
     found = jax.vmap(one)(values, places, widths).reshape(shape)
     return found if 2 in kept else found[0, 0, 0]  # (S, N) where tiles share

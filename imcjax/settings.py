@@ -13,6 +13,10 @@ from imcjax.hardware import Hardware
 from imcjax.pytree import number, record, static
 
 
+BY_COLUMN = ("sign_magnitude", "uniform", "searched")
+"""Kinds of ADC whose columns may have widths of their own."""
+
+
 @record
 class Settings:
     """What belongs to a layer and not to the technology. Every bit-width and range is a leaf; None takes the hardware's own.
@@ -71,6 +75,11 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
             raise UserError(f"settings.{name} is {bits}, but hardware.{source} is absent; set it or leave the width out.")
         else:
             check_number(f"settings.{name}", bits, least, most, unit="bits")
+    if np.ndim(settings.adc_bits) and not (hardware.adc.kind in BY_COLUMN and hardware.adc.flaws is None):
+        raise UserError(
+            f"settings.adc_bits has shape {np.shape(settings.adc_bits)}, but an ADC of kind {hardware.adc.kind!r} has one width; "
+            f"give one, or an ADC without flaws of kind {' or '.join(BY_COLUMN[:2])}."
+        )
     for name in ("weight_range", "input_range"):
         check_number(f"settings.{name}", getattr(settings, name), 0.0)
     check_range("settings.adc_range", settings.adc_range)

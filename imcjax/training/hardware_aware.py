@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from imcjax.errors import UserError, check_number, nearest
@@ -142,7 +143,9 @@ class Trainer:
         self.key = fast_key(0) if key is None else key
         prepared = _prepared(model, options, self.key)
         self._trained = learned(options.learn)
-        self._graph, self._params, self._rest = nnx.split(prepared, self._trained, ...)
+        self._graph, params, self._rest = nnx.split(prepared, self._trained, ...)
+        # Numbers set by hand may be weakly typed; after a step they are not, which would compile the second step anew.
+        self._params = jax.tree.map(lambda value: lax.convert_element_type(value, value.dtype), params)
         self._teacher = None
         if teacher is not None:
             teacher = nnx.clone(teacher)

@@ -268,7 +268,7 @@ def test_ternary_is_a_sign_magnitude_adc_of_two_bits():
 
 
 def test_ranges_are_dynamic_until_calibrated_and_then_a_sample_does_not_depend_on_its_batch():
-    model = imcjax.convert(Net(), PLAIN.replace(adc=Adc(bits=3)))
+    model = imcjax.convert(Net(), PLAIN.replace(adc=Adc(bits=12)))
     assert [layer.ranges for layer in imcjax.summary(model).layers] == ["dynamic", "dynamic"]
     x, beside = jnp.asarray(IMAGES[:4]), jnp.asarray(IMAGES[:4]).at[1:].multiply(3.0)
     assert not np.array_equal(run(model, x)[0], run(model, beside)[0])
