@@ -115,16 +115,20 @@ class Study:
         self._row(tell, {"method": "lossless, trained on"}, lambda: self._fit("lossless", start, self.sizes.tune_steps, 5e-4))
         for share, per in SHARES.items():
             for levels in self.sizes.levels:
-                model = self._on(start, LEVELS[levels], per)
-                energy = self._joules(model, math.ceil(math.log2(levels)))
-                facts = {"levels": levels, "ranges": share, "energy_j": energy}
-                self._row(tell, {"method": "calibrated", **facts}, lambda model=model: model)
-                self._row(tell, {"method": "trained", **facts}, partial(self._tuned, f"{levels}-{share}", model))
+                facts = {"levels": levels, "ranges": share}
+                calibrated = partial(self._calibrated, start, levels, per)
+                self._row(tell, {"method": "calibrated", **facts}, calibrated)
+                self._row(tell, {"method": "trained", **facts}, partial(self._tuned, f"{levels}-{share}", calibrated))
         self._row(tell, {"method": "learned bits", "ranges": "column"}, lambda: self._learned(start))
         return self.rows
 
-    def _tuned(self, name: str, model: Any) -> Any:
-        return self._fit(name, model, self.sizes.tune_steps, 1e-3, ("weights", "adc_range"))
+    def _calibrated(self, start: Any, levels: int, per: str) -> tuple[Any, dict[str, Any]]:
+        model = self._on(start, LEVELS[levels], per)
+        return model, {"energy_j": self._joules(model, math.ceil(math.log2(levels)))}
+
+    def _tuned(self, name: str, calibrated: Any) -> tuple[Any, dict[str, Any]]:
+        model, facts = calibrated()
+        return self._fit(name, model, self.sizes.tune_steps, 1e-3, ("weights", "adc_range")), facts
 
     def _fit(
         self, name: str, model: Any, steps: int, rate: float, learn: tuple[str, ...] = ("weights",), bits: Any = None
