@@ -77,7 +77,7 @@ def complete(settings: Settings | None, hardware: Hardware) -> Settings:
             check_number(f"settings.{name}", bits, least, most, unit="bits")
     if np.ndim(settings.adc_bits) and not (hardware.adc.kind in BY_COLUMN and hardware.adc.flaws is None):
         raise UserError(
-            f"settings.adc_bits has shape {np.shape(settings.adc_bits)}, but hardware.adc is {hardware.adc.kind!r} or has flaws; "
+            f"settings.adc_bits has shape {np.shape(settings.adc_bits)}, but the ADC is {hardware.adc.kind!r} or has flaws; "
             f"give one width, or an ADC without flaws of kind {' or '.join(BY_COLUMN[:2])}."
         )
     for name in ("weight_range", "input_range"):

@@ -49,7 +49,8 @@ def main(options: Options) -> list[dict[str, Any]]:
     mnist = data.load("mnist", options.data_dir)
     out = options.out or Path("runs") / ("partial-sums" + ("-quick" if options.quick else ""))
     writable(out)
-    settings = {"imcjax": __version__, "schedule": dataclasses.asdict(sizes)}
+    schedule = dataclasses.asdict(sizes) | {"levels": list(sizes.levels)}  # as JSON has them
+    settings = {"imcjax": __version__, "schedule": schedule}
     if (out / "config.json").exists() and read_json(out / "config.json") != settings:
         raise UserError(f"{out} holds a study with another schedule or version; give another --out.")
     write_json(out / "config.json", settings)
