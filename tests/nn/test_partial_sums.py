@@ -307,5 +307,6 @@ def test_flash_has_the_codes_of_the_uniform_adc():
     model = calibrated(Flash(bits=3))
     other = calibrated(Uniform(bits=3))
     for found, wanted in zip(nn.partial_sums(model, IMAGES[:4]).values(), nn.partial_sums(other, IMAGES[:4]).values()):
-        np.testing.assert_array_equal(found[0].codes, wanted[0].codes)
+        decided = np.abs(found[0].sums) > 1e-3  # zero is on a threshold
+        np.testing.assert_array_equal(found[0].codes[decided], wanted[0].codes[decided])
         assert set(np.unique(found[0].codes)) == set(range(8))
