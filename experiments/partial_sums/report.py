@@ -12,7 +12,7 @@ from imcjax.files import write_bytes, write_text
 from imcjax.report import style
 
 
-COLUMNS = ("method", "levels", "ranges", "seed", "test", "energy_j", "budget_j", "bits", "searched", "seconds")
+COLUMNS: tuple[str, ...] = ("method", "levels", "ranges", "seed", "test", "energy_j", "budget_j", "bits", "searched", "seconds")
 LINES = (("calibrated", "layer"), ("calibrated", "column"), ("trained", "layer"), ("trained", "column"))
 COLOURS = {"layer": "#d55e00", "column": "#0072b2"}
 
@@ -66,7 +66,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         mean = 100 * np.mean([row["test"] for row in learned])
         label = "bits learned a group of columns, the energy of 8 levels"
         axes.plot([3.0], [mean], marker="D", color=style.INK, linestyle="none", ms=6, label=label)
-    top = 100 * np.mean([row["test"] for row in rows if row["method"] == "lossless, trained on"])
+    top = float(100 * np.mean([row["test"] for row in rows if row["method"] == "lossless, trained on"]))
     axes.axhline(top, color=style.MUTED, linewidth=1, linestyle=(0, (1, 2)), label="lossless partial sums")
     shown = sorted({row["levels"] for row in rows if "levels" in row})
     axes.set_xticks(np.log2(shown), labels=[str(n) for n in shown])

@@ -175,7 +175,7 @@ class Study:
             found = []
             for bits in designs:
                 nnx.update(searched, placed(jnp.asarray(bits, flat.dtype)))
-                found.append(float(cross_entropy(logits(searched, self.x[:256]), jnp.asarray(self.y[:256]))))
+                found.append(float(cross_entropy(logits(searched, jnp.asarray(self.x[:256])), jnp.asarray(self.y[:256]))))
             return np.array(found)
 
         def costs(designs: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What of a model on hardware is trained: weights, ranges of converters, bit-widths; each at a pace of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -59,7 +59,7 @@ def by_kind(
       bits: None: as for weights. It sees a tree of the widths alone: a constraint of `imcjax.codesign.constraints` fits here.
     """
     ranges, bits = (weights if own is None else own for own in (ranges, bits))
-    kinds = {"weights": weights, "ranges": relative(ranges), "bits": bits}
+    kinds: dict[Hashable, optax.GradientTransformation] = {"weights": weights, "ranges": relative(ranges), "bits": bits}
 
     def kind(path: Any, leaf: Any) -> str:
         del leaf
