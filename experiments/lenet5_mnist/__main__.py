@@ -50,6 +50,8 @@ class Options:
     """0.36, 0.52, 0.90, 1.40, 2.00 and 5.00 %."""
     seeds: tuple[int, ...] = ()
     """Which; default 0, 1 and 2, with --quick 0 and 1."""
+    rate: float = 0.0
+    """Step size of quantized weights (that of ranges is three times as large); default 1e-3."""
     together: int = 0
     """Seeds that are trained in one program; default 1 on a CPU, which gains nothing by more, and all elsewhere."""
 
@@ -66,11 +68,14 @@ def main(options: Options, *, progress: bool = True) -> list[dict[str, Any]]:
     for bound in options.bounds:
         check_number("--bounds", bound, 1e-6, 100, unit="%")
     check_number("--together", options.together, 0, 1000, whole=True)
+    check_number("--rate", options.rate, 0.0, 1.0)
     if options.quick and options.long:
         raise UserError("--quick and --long were both given; give one of them.")
     names = methods(options.methods, LONG if options.long else USUAL)
     kind = "-quick" if options.quick else "-long" if options.long else ""
     sizes = {"-quick": schedule.QUICK, "-long": schedule.LONG, "": schedule.FULL}[kind]
+    if options.rate:
+        sizes = dataclasses.replace(sizes, rate=options.rate, range_rate=3 * options.rate)
     usual = {"-quick": schedule.BOUNDS[::2], "-long": schedule.LONG_BOUNDS, "": schedule.BOUNDS}[kind]
     bounds = options.bounds or (schedule.ALL_BOUNDS if options.all_bounds else usual)
     seeds = options.seeds or ((0, 1) if options.quick else (0, 1, 2))
@@ -127,6 +132,7 @@ def head(options: Options, sizes: schedule.Schedule, seeds: int, rows: list[dict
     given += ["--bounds", *map(str, options.bounds)] if options.bounds else []
     given += ["--all-bounds"] if options.all_bounds else []
     given += ["--seeds", *map(str, options.seeds)] if options.seeds else []
+    given += [f"--rate {options.rate:g}"] if options.rate else []
     device = jax.devices()[0]
     machine = f"{os.cpu_count()} cores, {processor()}, {device.platform} {device.device_kind}"
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "optax", "numpy"))
