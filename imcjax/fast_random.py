@@ -11,7 +11,6 @@ that 24 bits reach, fitted by weighted least squares. XLA's own takes half as lo
 """
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import random as extend
+
+from imcjax.unrolled_threefry import counters, unrolled
 
 
 def _mix(x: jax.Array) -> jax.Array:
@@ -28,13 +29,11 @@ def _mix(x: jax.Array) -> jax.Array:
 
 
 def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
-    words = 2 if bit_width == 64 else 1
-    counter = lax.iota(jnp.uint32, words * math.prod(shape))
-    bits = _mix(_mix(counter ^ key[0]) + key[1])
+    bits = _mix(_mix(counters((2, *shape) if bit_width == 64 else shape) ^ key[0]) + key[1])
     if bit_width == 64:
-        high, low = bits.reshape(2, *shape).astype(jnp.uint64)
+        high, low = bits.astype(jnp.uint64)
         return (high << 32) | low
-    return (bits >> (32 - bit_width)).astype(f"uint{bit_width}").reshape(shape)
+    return (bits >> (32 - bit_width)).astype(f"uint{bit_width}")
 
 
 def _threefry(key: jax.Array) -> jax.Array:
@@ -83,6 +82,26 @@ def normal(key: jax.Array, shape: Sequence[int] = (), dtype: Any = float) -> jax
     x = odd.astype(jnp.float32) * jnp.float32(2.0**-24)
     w = -jnp.log((1 - x) * (1 + x))
     return x * _polynomial(_ABOVE, w) / _polynomial(_BELOW, w)
+
+
+# Of a mantissa m in [1, 2) log2(m) - m - 126, exact at both ends, within 9e-4; normal(x) / x over log2(1 - x^2), within 2e-4.
+_MANTISSA = (-128.16417046, 2.06469567, -1.0597452, 0.15921999)
+_OVER_LOG = (1.2530464, -0.227441663, 0.0087407013, 0.00171876817, 0.000109711178, 3.29139306e-06, 3.85444862e-08)
+
+
+def rough_normal(key: jax.Array, shape: Sequence[int] = (), dtype: Any = float) -> jax.Array:
+    """`normal` within 4e-4 of each number, for noise in training: half its time where the key is a `fast_key`.
+
+    The logarithm is the exponent's bits and a polynomial of the mantissa, and nothing is divided. Of other keys `normal`'s.
+    """
+    if jax.dtypes.canonicalize_dtype(dtype) != jnp.float32 or str(jax.random.key_impl(key)) != FAST_TAG:
+        return normal(unrolled(key), shape, dtype)
+    odd = 2 * (jax.random.bits(key, shape, "uint32") >> 8).astype(jnp.int32) - (2**24 - 1)
+    x = odd.astype(jnp.float32) * jnp.float32(2.0**-24)
+    bits = lax.bitcast_convert_type((1 - x) * (1 + x), jnp.int32)
+    mantissa = lax.bitcast_convert_type((bits & 0x7FFFFF) | 0x3F800000, jnp.float32)
+    log2 = bits.astype(jnp.float32) * jnp.float32(2.0**-23) + _polynomial(_MANTISSA, mantissa)
+    return x * _polynomial(_OVER_LOG, log2)
 
 
 def _polynomial(coefficients: Sequence[float], w: jax.Array) -> jax.Array:

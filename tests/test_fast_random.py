@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from imcjax.fast_random import fast_key, normal
+from imcjax.fast_random import fast_key, normal, rough_normal
 
 
 N = 1 << 18
@@ -151,3 +151,25 @@ def test_64_bit_numbers():
 def test_empty_and_scalar_draws():
     assert NORMAL(fast_key(0), (0, 3)).shape == (0, 3)
     assert NORMAL(fast_key(0), ()).shape == ()
+
+
+def test_rough_numbers_are_near_the_normal_ones():
+    rough = jax.jit(rough_normal, static_argnums=(1, 2))
+    exact, near = (np.asarray(f(fast_key(3), (N,), np.float32), float) for f in (NORMAL, rough))
+    assert np.abs(near / exact - 1).max() < 4e-4
+    ends = jnp.asarray(np.array([0, 1, 2**23 - 1, 2**23, 2**24 - 1]) << 8, jnp.uint32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "bits", lambda *_: ends)
+        exact, near = (np.asarray(f(fast_key(3), (5,), np.float32), float) for f in (normal, rough_normal))
+    np.testing.assert_allclose(near, exact, rtol=4e-4)
+    other = jax.random.key(1)
+    np.testing.assert_array_equal(rough_normal(other, (1 << 14,)), jax.random.normal(other, (1 << 14,)))
+
+
+@pytest.mark.parametrize("shape", [(), (12,), (3, 4), (2, 1, 6)])
+def test_numbers_do_not_depend_on_how_they_are_arranged(shape):
+    n = int(np.prod(shape))
+    for bits in ("uint32", "uint64"):
+        with jax.enable_x64(True):
+            flat = BITS(fast_key(5), (n,), bits)
+            np.testing.assert_array_equal(np.ravel(BITS(fast_key(5), shape, bits)), flat)

@@ -40,8 +40,10 @@ def split(codes: Float[Array, "..."], digits: int, digit_bits: int, used: jax.Ar
     magnitude, sign = jnp.abs(value), jnp.sign(value)
     smooth = codes - value
     parts = []
+    # What is left above each digit, whole numbers: a remainder is a library call for every element on CPUs.
+    left = [magnitude, *(jnp.floor(magnitude * 2.0 ** (-digit_bits * s)) for s in range(1, digits)), jnp.zeros_like(magnitude)]
     for s in range(digits):
-        digit = jnp.mod(jnp.floor(magnitude * 2.0 ** (-digit_bits * s)), 2.0**digit_bits)
+        digit = left[s] - 2.0**digit_bits * left[s + 1]
         parts.append(sign * digit + smooth * (2.0 ** (-digit_bits * s) / used).astype(codes.dtype))
     return jnp.stack(parts)
 

@@ -13,7 +13,6 @@ from jax import lax
 from imcjax import layout, pipeline
 from imcjax.answers import of_cells
 from imcjax.errors import UserError
-from imcjax.fast_random import normal
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing, patches
@@ -125,11 +124,7 @@ class Operator(nnx.Module):
         x, w = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, w))
         if self.paced:
             settings = paced(settings, x, w, hardware)
-        if self.weight_noise is not None and key is not None:
-            unit = lax.stop_gradient(jnp.max(jnp.abs(w)))
-            # Drawn before it is used: XLA would draw it again in every product that it is used in (jax 0.10.1, on a CPU).
-            draw = lax.optimization_barrier(normal(fold_name(key, "weights"), w.shape, w.dtype))
-            w = w + self.weight_noise.get_value() * unit * draw
+        w, unit = self._noisy(w, key)
         digital = (x, w)
         if self.backward == "straight_through":
             x, w = lax.stop_gradient(digital)
@@ -139,7 +134,7 @@ class Operator(nnx.Module):
             if isinstance(chip, pipeline.Settled):
                 return pipeline.multiply(chip, x, hardware, settings, key=fold_name(folded, "adc"))
             if chip is None and self.direct:
-                return direct.product(x, w, hardware, settings, key=fold_name(folded, "adc"))
+                return direct.product(x, w, hardware, settings, largest=unit, key=fold_name(folded, "adc"))
             if chip is None:
                 chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
             return pipeline.read(chip, x, hardware, settings, key=fold_name(folded, "read"))
@@ -158,6 +153,14 @@ class Operator(nnx.Module):
         if self.backward == "straight_through":
             y = straight_through(y, jnp.einsum("...gi,gio->...go", *digital))
         return y
+
+    def _noisy(self, w: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+        """The weights with their noise, and the largest without it; None where there is none."""
+        if self.weight_noise is None or key is None:
+            return w, None
+        unit = lax.stop_gradient(direct.largest_magnitude(w))
+        draw = direct.written_normal(fold_name(key, "weights"), w.shape, w.dtype, unit=unit)
+        return w + self.weight_noise.get_value() * unit * draw, unit
 
     def check_single(self) -> None:
         """Refuse a stack of layers that is called as if it were one.
@@ -302,10 +305,31 @@ class ConvGeneralDilated(Operator):
         **geometry: Any,
     ) -> jax.Array:
         """As `lax.conv_general_dilated`, channels last."""
+        dtype = preferred_element_type or jnp.result_type(x, kernel)
+        plain = self.direct and self.chip is None and self.backward == "exact" and not self.paced
+        if plain and feature_group_count == 1:
+            return self._directly(x, kernel, window_strides, padding, **geometry).astype(dtype)
         rows = self.vectors(x, kernel, window_strides, padding, feature_group_count=feature_group_count, **geometry)
         y = self.matmul(rows, self.matrices(kernel, feature_group_count))
         y = self._packing(kernel.shape, feature_group_count).part(y)
-        return y.reshape(*y.shape[:-2], -1).astype(preferred_element_type or jnp.result_type(x, kernel))
+        return y.reshape(*y.shape[:-2], -1).astype(dtype)
+
+    def _directly(self, x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **geometry: Any) -> jax.Array:
+        """On arrays of perfect cells, not unrolled: each pixel is converted once, and XLA convolves."""
+        self._check(x, kernel, geometry.get("lhs_dilation"), 1)
+        key = self._draw()
+        x, kernel = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, kernel))
+        w, unit = self._noisy(self.matrices(kernel, 1), key)
+
+        def convolve(codes: jax.Array, w: jax.Array) -> jax.Array:
+            return self.exactly(codes, w.reshape(kernel.shape), strides, padding, **geometry)
+
+        adc = fold_name(fold_index(key, jnp.uint32(0)), "adc")
+        y = direct.product(x, w[0], self.technology, self.settings(), largest=unit, key=adc, by=convolve)
+        if self.correction is not None:
+            gain, offset = self.correction.get_value()
+            y = y * gain[0] + offset[0]
+        return y
 
 
 def unroll(

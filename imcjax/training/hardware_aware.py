@@ -17,7 +17,7 @@ from imcjax.keys import fold_index, fold_name
 from imcjax.nn.direct import applies
 from imcjax.nn.hooks import hook_name, placed
 from imcjax.nn.operator import BACKWARDS, RANGES
-from imcjax.nn.variables import Noise, WeightNoise
+from imcjax.nn.variables import Calls, HardwareVariable, Noise, WeightNoise
 from imcjax.training.kinds import learned, names_of
 from imcjax.training.losses import correct, cross_entropy
 
@@ -78,12 +78,16 @@ _LIMITS = (
 )
 
 
+_GIVEN = (HardwareVariable, Noise, Calls, WeightNoise)
+"""What no step changes: it is no part of the state, which costs time for every array that a step returns."""
+
+
 class TrainState(NamedTuple):
     """Everything that training changes, a pytree.
 
     Attributes:
       params: what is trained: the model's parameters, and ranges and widths where `Options.learn` names them.
-      rest: its other state: running statistics, other ranges, hardware, counters.
+      rest: its other state: running statistics, other ranges, counters.
       moments: the optimizer's.
       ema: running mean of the parameters; None: none is kept.
       step: how many steps were done.
@@ -143,7 +147,7 @@ class Trainer:
         self.key = fast_key(0) if key is None else key
         prepared = _prepared(model, options, self.key)
         self._trained = learned(options.learn)
-        self._graph, params, self._rest = nnx.split(prepared, self._trained, ...)
+        self._graph, params, self._given, self._rest = nnx.split(prepared, self._trained, nnx.Any(*_GIVEN), ...)
         # Numbers set by hand may be weakly typed; after a step they are not, which would compile the second step anew.
         self._params = jax.tree.map(lambda value: lax.convert_element_type(value, value.dtype), params)
         self._teacher = None
@@ -177,14 +181,14 @@ class Trainer:
         if self.mesh is not None:
             spread = NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
             x, y = jax.device_put(x, spread), jax.device_put(y, spread)
-        return self._run(state, x, y)
+        return self._run(state, self._given, x, y)
 
     def model(self, state: TrainState, *, ema: bool | None = None) -> Any:
         """The model to evaluate, with the parameters or their running mean, where one is kept and `ema` is not False."""
         mean = state.ema is not None if ema is None else ema
         if mean and state.ema is None:
             raise UserError("No running mean of the parameters was kept; give Options(ema=...).")
-        model = nnx.merge(self._graph, state.ema if mean else state.params, state.rest, copy=True)
+        model = nnx.merge(self._graph, state.ema if mean else state.params, self._given, state.rest, copy=True)
         for module in placed(model).values():
             operator = getattr(module, hook_name(module))
             operator.weight_noise = nnx.data(None)
@@ -192,24 +196,24 @@ class Trainer:
         model.eval()
         return model
 
-    def outputs(self, params: Any, rest: Any, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
-        """Outputs of fresh chips, and the model's other state after the call."""
-        model = nnx.merge(self._graph, params, rest, copy=True)
+    def outputs(self, params: Any, rest: Any, x: jax.Array, key: jax.Array, given: Any = None) -> tuple[jax.Array, Any]:
+        """Outputs of fresh chips, and the model's other state after the call; `given` holds hardware numbers of one's own."""
+        model = nnx.merge(self._graph, params, self._given if given is None else given, rest, copy=True)
         for module in placed(model).values():
             operator = getattr(module, hook_name(module))
             operator.noise.set_value(_of_stack(key, operator.stack))
             operator.calls.set_value(jnp.zeros(operator.stack, jnp.uint32))
         found = model(x)
-        return found, nnx.split(model, self._trained, ...)[2]
+        return found, nnx.split(model, self._trained, nnx.Any(*_GIVEN), ...)[3]
 
-    def _step(self, state: TrainState, x: jax.Array, y: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+    def _step(self, state: TrainState, given: Any, x: jax.Array, y: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         own = fold_index(self.key, state.step)
         parts = self.options.accumulate
         rest, total = state.rest, None
         # Interleaved parts: each device keeps its own share of every part.
         for part in range(parts):
             gradient: Any = jax.value_and_grad(self._objective, has_aux=True)
-            (loss, (hits, rest)), grads = gradient(state.params, rest, x[part::parts], y[part::parts], own)
+            (loss, (hits, rest)), grads = gradient(state.params, rest, given, x[part::parts], y[part::parts], own)
             found = (grads, {"loss": loss, "accuracy": hits})
             total = found if total is None else jax.tree.map(jnp.add, total, found)
         assert total is not None
@@ -221,13 +225,13 @@ class Trainer:
             ema = jax.tree.map(lambda mean, value: decay * mean + (1 - decay) * value, ema, params)
         return TrainState(params, rest, moments, ema, state.step + 1), metrics
 
-    def _objective(self, params: Any, rest: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
+    def _objective(self, params: Any, rest: Any, given: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         if self.options.chips == 1:
-            outputs, after = self.outputs(params, rest, x, fold_index(key, 0))
+            outputs, after = self.outputs(params, rest, x, fold_index(key, 0), given)
             loss, hits = self._loss(outputs, x, y)
             return loss, (hits, after)
         keys = jax.vmap(lambda i: fold_index(key, i))(jnp.arange(self.options.chips, dtype=jnp.uint32))
-        outputs, after = jax.vmap(self.outputs, in_axes=(None, None, None, 0))(params, rest, x, keys)
+        outputs, after = jax.vmap(self.outputs, in_axes=(None, None, None, 0, None))(params, rest, x, keys, given)
         loss, hits = jax.vmap(self._loss, in_axes=(0, None, None))(outputs, x, y)
         return loss.mean(), (hits.mean(), jax.tree.map(_mean_of_chips, after))
 

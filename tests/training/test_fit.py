@@ -196,6 +196,32 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_state(tmp_path):
         fit(broken, X, Y, steps=1, batch=96, optimizer=SGD)
 
 
+def test_convolutions_in_one_pass_are_those_of_the_pipeline():
+    hardware = Hardware(rows=12, cols=8, dac=Dac(input_bits=5, bits=5), adc=Adc(bits=6))
+    layer = nnx.Conv(2, 3, (3, 3), strides=2, padding=1, rngs=nnx.Rngs(0))
+    images = jnp.asarray(np.random.default_rng(2).normal(size=(4, 6, 5, 2)), jnp.float32)
+    converted = imcjax.convert(layer, hardware)
+    imcjax.calibrate(converted, [images], progress=False)
+    trainer = Trainer(converted, SGD)
+    start = trainer.start()
+    graph, params, rest = nnx.split(converted, nnx.Param, ...)
+
+    def once(params, images):
+        return trainer.outputs(params, start.rest, images, fast_key(0))[0]
+
+    def stages(params, images):
+        return nnx.merge(graph, params, rest, copy=True)(images)
+
+    def both(function):
+        return jax.jit(jax.value_and_grad(lambda p, x: jnp.sum(jnp.sin(function(p, x))), (0, 1)))
+
+    assert placed(nnx.merge(trainer._graph, start.params, trainer._given, start.rest))[""].conv_general_dilated.direct
+    (one, (grads, back)), (two, (same, again)) = both(once)(start.params, images), both(stages)(params, images)
+    assert float(one) == pytest.approx(float(two), rel=1e-4)
+    near(nnx.to_pure_dict(grads), nnx.to_pure_dict(same), 1e-4)
+    near(back, again, 1e-4)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -258,6 +284,14 @@ def test_products_in_one_pass_are_those_of_the_pipeline():
     noise -= product(x, w, hardware.replace(adc=Adc(bits=24)), wide)
     assert np.std(noise) == pytest.approx(0.1 * np.sqrt(5) * weight * inputs, rel=0.2)  # of both tiles
     assert applies(hardware)
+    clean = product(x, w, hardware, wide, key=fast_key(0), largest=jnp.asarray(1.3))  # the settings' own range comes first
+    np.testing.assert_allclose(clean, product(x, w, hardware, wide, key=fast_key(0)), rtol=1e-6)
+    free = wide.replace(weight_range=None)
+    largest = jnp.max(jnp.abs(w))
+    np.testing.assert_array_equal(product(x, w, hardware, free), product(x, w, hardware, free, largest=largest))
+    # Twice the largest weight: half the conductance and twice the value of a code, as after doubling the range of the ADC.
+    coarse = product(x, w, hardware, free, largest=2 * largest)
+    np.testing.assert_allclose(coarse, product(x, w, hardware, free.replace(adc_range=20 * adc)), rtol=1e-5, atol=1e-5)
     for other in (
         {"device": devices.Generic(1e-6, 40e-6, read_sigma=0.1)},
         {"wires": Wires(1.0, 1.0, 1.0, 1.0)},

@@ -1,6 +1,5 @@
 """A hardware-aware training step beside the plain one and its peers: python -m experiments.benchmarks.training --json OUT."""
 
-import importlib
 import importlib.metadata
 import itertools
 import time
@@ -20,6 +19,7 @@ from rich.table import Table
 
 import imcjax
 from experiments.benchmarks import timing
+from experiments.benchmarks.training import peers
 from imcjax import Hardware, converters, models
 from imcjax.conversion import unit_current
 from imcjax.fast_random import fast_key
@@ -84,7 +84,7 @@ def main(options: Options) -> dict[str, Any]:
         jobs = {"plain Flax": flax_step(model, x, y)}
         for name, key in {"jax.random": jax.random.key(0), "fast": fast_key(0)}.items():
             jobs[f"imcjax, {name}"] = our_step(model, x, y, key)
-        for name, build in PEERS.items():
+        for name, build in peers.PEERS.items():
             try:
                 jobs[name] = build(len(shape) == 4, x, y, threads)
             except ImportError as reason:
@@ -96,11 +96,12 @@ def main(options: Options) -> dict[str, Any]:
             first[name] = time.perf_counter() - start
             jax.block_until_ready(job())
         times = timing.take_turns(jobs, options.rounds)
-        base = times["plain Flax"]["min_s"]
+        base, lightning = times["plain Flax"]["min_s"], times.get(peers.LIGHTNING, {}).get("min_s")
         for name, spent in times.items():
             memory = timing.peak_bytes(jobs[name])
             row = {"work": work, "solver": name, **spent, "first_s": first[name], "peak_bytes": memory}
-            result["rows"].append(row | {"times_flax": spent["min_s"] / base})
+            ratio = None if lightning is None else lightning / spent["min_s"]
+            result["rows"].append(row | {"times_flax": spent["min_s"] / base, "lightning_speed": ratio})
     return result
 
 
@@ -147,61 +148,9 @@ def our_step(model: Any, x: np.ndarray, y: np.ndarray, key: jax.Array) -> Callab
     return run
 
 
-def torch_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int, convert: Any = None) -> Callable[[], Any]:
-    """A step of the same perceptron in PyTorch, or of what `convert` makes of it.
-
-    Raises:
-      ImportError: without torch, and for ResNet-20, which is not written in it here.
-    """
-    torch = importlib.import_module("torch")
-    if convolutions:
-        raise ImportError("ResNet-20 is written for Flax only")
-    torch.set_num_threads(threads)
-    sizes = (784, 512, 256, 10)
-    stages: list[Any] = []
-    for n_in, n_out in itertools.pairwise(sizes):
-        stages += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*stages[:-1])
-    model = model if convert is None else convert(model)
-    optimizer = torch.optim.SGD(model.parameters(), RATE)
-    inputs, labels = torch.from_numpy(x), torch.from_numpy(y).long()
-
-    def run() -> Any:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return run
-
-
-def aihwkit_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int) -> Callable[[], Any]:
-    """The same on aihwkit's torch tiles, with converters and noise as in `HARDWARE`.
-
-    Raises:
-      ImportError: where torch or aihwkit is missing.
-    """
-    conversion, configs, utils = (
-        importlib.import_module(f"aihwkit.{name}") for name in ("nn.conversion", "simulator.configs", "simulator.parameters")
-    )
-    config = configs.TorchInferenceRPUConfig()
-    config.forward.inp_res, config.forward.out_res = 1 / 254, 1 / 254
-    config.forward.out_bound, config.forward.out_noise = ADC_RANGE, 0.04
-    config.modifier.type, config.modifier.std_dev = utils.enums.WeightModifierType.ADD_NORMAL, WEIGHT_NOISE
-    config.mapping.weight_scaling_omega = 1.0
-    return torch_step(convolutions, x, y, threads, lambda model: conversion.convert_to_analog(model, config))
-
-
-PEERS: dict[str, Callable[[bool, np.ndarray, np.ndarray, int], Callable[[], Any]]] = {
-    "plain PyTorch": torch_step,
-    "aihwkit": aihwkit_step,
-}
-
-
 def _versions() -> dict[str, str]:
     found = {}
-    for name in ("jax", "jaxlib", "flax", "torch", "aihwkit"):
+    for name in ("jax", "jaxlib", "flax", "torch", "aihwkit-lightning", "aihwkit"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -209,14 +158,15 @@ def _versions() -> dict[str, str]:
     return found
 
 
-HEADS = ("work", "", "least", "median", "times plain Flax", "first call", "memory")
+HEADS = ("work", "", "least", "median", "times plain Flax", "times lightning's speed", "first call", "memory")
 
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row of the table, written out."""
     memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
     times = [f"{1e3 * row[name]:.3g} ms" for name in ("min_s", "median_s")]
-    return [row["work"], row["solver"], *times, f"{row['times_flax']:.2f}", f"{row['first_s']:.2g} s", memory]
+    ratio = "" if row["lightning_speed"] is None else f"{row['lightning_speed']:.2g}"
+    return [row["work"], row["solver"], *times, f"{row['times_flax']:.2f}", ratio, f"{row['first_s']:.2g} s", memory]
 
 
 def save(result: dict[str, Any], path: Path) -> None:

@@ -1,0 +1,102 @@
+"""What training through the wires buys: four ways to train a network, tested with every array's wires solved exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from matplotlib.figure import Figure
+
+from experiments.hardware_aware import cases
+from imcjax import Hardware, converters, devices, models
+from imcjax.crossbar import Wires
+from imcjax.data import Dataset
+from imcjax.report import style
+from imcjax.training import Options
+
+
+ROWS = (128, 256)
+OHM = 2.0
+SIGMA = 0.02
+WAYS = {
+    "none": (False, Options()),
+    "Gaussian noise": (False, Options(weight_noise=0.05)),
+    "straight-through": (True, Options(backward="straight_through")),
+    "exact gradients": (True, Options()),
+}
+"""Way -> whether its forward pass has wires and devices, and how it is trained."""
+
+
+def hardware(rows: int) -> Hardware:
+    """Pairs of continuous cells with 2 % programming errors, 8-bit inputs and ADCs, 2 ohm a segment, 20 ohm at the ends."""
+    return Hardware(
+        name=f"rram, {rows} rows",
+        rows=rows,
+        cols=rows,
+        dac=converters.Dac(input_bits=8, bits=8),
+        device=devices.Generic(g_min=1e-6, g_max=50e-6, program_sigma=SIGMA),
+        wires=Wires(OHM, OHM, 10 * OHM, 10 * OHM),
+        adc=converters.Adc(bits=8),
+    )
+
+
+def run(data: Dataset, out: Path, *, quick: bool) -> list[dict[str, Any]]:
+    """Train and judge every way on both sizes; rows of the table."""
+    steps, tuning, images, count = (20, 5, 100, 2) if quick else (1500, 250, 2000, 100)
+    x, y = data.test.x[:images], data.test.y[:images]
+    network = models.build("mlp", data.shape, data.classes, 0)
+    plain = cases.trained(network, data, steps, out / "float", rate=1e-3)
+    base = cases.kept(out / "float.json", lambda: {"accuracy": cases.digital_accuracy(plain, x, y)})["accuracy"]
+    rows = [{"rows": 0, "way": "float", "mean": base, "std": 0.0, "quantile_1": base}]
+    for size in ROWS:
+        wired = hardware(size)
+        for way, (physical, options) in WAYS.items():
+            case = f"{size}-{way.replace(' ', '_')}"
+
+            def judged(wired: Hardware = wired, physical: bool = physical, options: Options = options, case: str = case) -> Any:
+                flat = wired.replace(wires=None, device=devices.Generic(g_min=1e-6, g_max=50e-6))
+                seen = wired.replace(solver="pade") if physical else flat
+                model = cases.trained(cases.put_on(plain, seen, data), data, tuning, out / case, rate=5e-4, options=options)
+                ready = cases.put_on(_digital(network, model), wired, data)
+                return {"accuracies": cases.chips(ready, x, y, count, chunk=4)}
+
+            accuracies = [chip[0] for chip in cases.kept(out / f"{case}.json", judged)["accuracies"]]
+            rows.append({"rows": size, "way": way, **cases.summary(accuracies), "accuracies": accuracies})
+    return rows
+
+
+def _digital(network: Any, trained: Any) -> Any:
+    """The network with the parameters of one that was trained on hardware."""
+    copy = nnx.clone(network)
+    nnx.update(copy, nnx.state(trained, nnx.Param))
+    return copy
+
+
+HEADS = ("rows", "trained with", "mean ± std", "1 % quantile")
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table, written out."""
+    mean = f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f} %" if row["rows"] else f"{100 * row['mean']:.2f} %"
+    return [str(row["rows"] or "digital"), row["way"], mean, f"{100 * row['quantile_1']:.2f} %"]
+
+
+@style.quiet
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """Every chip's accuracy, the mean and the 1 % quantile, for each way to train."""
+    figure = style.figure(3.2)
+    panels = figure.subplots(1, len(ROWS), sharey=True)
+    for axes, size in zip(panels, ROWS, strict=True):
+        chosen = [row for row in rows if row["rows"] == size]
+        for place, row in enumerate(chosen):
+            values = 100 * np.asarray(row["accuracies"])
+            spots = place + np.random.default_rng(0).uniform(-0.25, 0.25, len(values))
+            axes.scatter(values, spots, s=6, color=style.CODESIGN, alpha=0.5, linewidths=0)
+            axes.plot([values.mean()] * 2, [place - 0.35, place + 0.35], color=style.INK)
+            axes.plot([100 * row["quantile_1"]] * 2, [place - 0.35, place + 0.35], color=style.BASELINE)
+        axes.axvline(100 * rows[0]["mean"], color=style.MUTED, linewidth=0.8, linestyle=":")
+        axes.set_yticks(range(len(chosen)), labels=[row["way"] for row in chosen])
+        axes.set_ylim(len(chosen) - 0.5, -0.5)
+        axes.set_title(f"arrays of {size} rows")
+        axes.set_xlabel("test accuracy, %; black: mean, orange: 1 % quantile")
+    return figure
