@@ -95,7 +95,9 @@ def rough_normal(key: jax.Array, shape: Sequence[int] = (), dtype: Any = float) 
     The logarithm is the exponent's bits and a polynomial of the mantissa, and nothing is divided. Of other keys `normal`'s.
     """
     if jax.dtypes.canonicalize_dtype(dtype) != jnp.float32 or str(jax.random.key_impl(key)) != FAST_TAG:
-        return normal(unrolled(key), shape, dtype)
+        other = unrolled(key)
+        assert other is not None  # no key, no numbers: `key` is one
+        return normal(other, shape, dtype)
     odd = 2 * (jax.random.bits(key, shape, "uint32") >> 8).astype(jnp.int32) - (2**24 - 1)
     x = odd.astype(jnp.float32) * jnp.float32(2.0**-24)
     bits = lax.bitcast_convert_type((1 - x) * (1 + x), jnp.int32)

@@ -73,7 +73,7 @@ def product(
     settings = complete(settings, hardware)
     layout = tiling(w.shape, hardware)
     if settings.weight_range is not None:
-        largest = settings.weight_range
+        largest = jnp.asarray(settings.weight_range, w.dtype)
         w = clip_through(w, -largest, largest)
     else:
         largest = lax.stop_gradient(largest_magnitude(w)) if largest is None else largest
