@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 BOUNDS = (0.40, 0.90, 2.00)
 ALL_BOUNDS = (0.36, 0.52, 0.90, 1.40, 2.00, 5.00)
-LONG_BOUNDS = (0.14, 0.20)
+LONG_BOUNDS = (0.10, 0.14)
 """Relative BOPs in percent, image counted as 8 bits."""
 
 
