@@ -187,7 +187,7 @@ def _layer(path: str, layer: cost.LayerEstimate) -> dict[str, Any]:
         "path": path,
         "size": f"{work.n_in}×{work.n_out}" + (f"×{work.groups}" if work.groups > 1 else ""),
         "positions": work.positions,
-        "bits": f"{bits.weight:g}/{bits.input:g}/{bits.adc:g}",
+        "bits": str(bits),
         "arrays": layer.stage.arrays,
         "energy_j": float(layer.cost.energy_j),
         "latency_s": float(layer.cost.latency_s),

@@ -69,11 +69,11 @@ def check_record(instance: Any, path: str) -> None:
         options = field.metadata.get("options")
         if dataclasses.is_dataclass(value):
             check_record(value, name)
+        elif value is None and field.default is None:
+            continue
         elif options is not None:
             if value not in options:
                 raise UserError(f"{name} is {value!r}{nearest(str(value), options)}.")
-        elif value is None and field.default is None:
-            continue
         elif value is None and "low" in field.metadata:
             raise UserError(f"{name} is None, but this number cannot be absent; leave it out for {field.default!r}.")
         elif "low" in field.metadata and not isinstance(value, str | bool):

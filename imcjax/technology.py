@@ -1,6 +1,6 @@
 """The silicon around the array: process node, supply and read timing, which the cost model turns into joules and metres."""
 
-from imcjax.pytree import number, record
+from imcjax.pytree import number, record, static
 
 
 @record
@@ -15,6 +15,9 @@ class Technology:
       adc_energy_scale: multiplies the energy of the ADC model, whose published designs spread over a decade.
       adc_area_scale: multiplies the area of the ADC model.
       leakage_w_m2: what a square metre of silicon leaks while the chip is on, watt; None: not counted (`imcjax.cost.leakage`).
+      column_mux: what switches the columns that share an ADC (static): "transmission_gates"; None: not counted.
+      activation: the unit that every output passes (static): "relu" or "sigmoid"; None: none (`imcjax.cost.periphery`).
+      normalisation: the same before the activation (static): "scale_and_shift"; None: none, as where BatchNorm is folded.
     """
 
     node_m: float = number(default=28e-9, low=7e-9, high=180e-9, unit="m")
@@ -24,3 +27,6 @@ class Technology:
     adc_energy_scale: float = number(default=1.0, low=1e-3, high=1e3)
     adc_area_scale: float = number(default=1.0, low=1e-3, high=1e3)
     leakage_w_m2: float | None = number(default=None, low=0.0, high=1e9, unit="W/m^2")
+    column_mux: str | None = static(default=None, options=("transmission_gates",))
+    activation: str | None = static(default=None, options=("relu", "sigmoid"))
+    normalisation: str | None = static(default=None, options=("scale_and_shift",))

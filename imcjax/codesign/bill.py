@@ -41,7 +41,8 @@ class Bill:
         for i, path in enumerate(network.paths):
             groups, n_in, n_out = weights[path].shape
             signed = network.signed[i]
-            works.append(cost.Work(path, n_in, n_out, groups, recorded[path].positions, signed))
+            copies = network.replicas[i] if network.replicas else 1
+            works.append(cost.Work(path, n_in, n_out, groups, recorded[path].positions, signed, copies))
             inputs = jnp.asarray(recorded[path].inputs)  # (samples, groups, n_in)
             settings = Settings(input_range=jnp.max(jnp.abs(inputs)), input_signed=signed)
             activities.append(cost.measure(inputs, settings, hardware))

@@ -30,6 +30,7 @@ class Network:
       paths: of the layers on hardware.
       signed: whether a layer's inputs may be negative.
       counts: slices and phases to compute of each layer; empty: as many as the widest widths take.
+      replicas: copies of each layer's arrays; empty: one of each.
     """
 
     graph: Any
@@ -37,13 +38,15 @@ class Network:
     paths: tuple[str, ...]
     signed: tuple[bool, ...]
     counts: tuple[tuple[int, int], ...] = ()
+    replicas: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, model: Any) -> tuple["Network", nnx.State]:
         """The network of a converted and calibrated model, and its parameters."""
         graph, params, rest = nnx.split(model, nnx.Param, ...)
         hooks = operators(model)
-        return cls(graph, rest, tuple(hooks), tuple(hook.input_signed for hook in hooks.values())), params
+        signed, replicas = (tuple(getattr(hook, name) for hook in hooks.values()) for name in ("input_signed", "replicas"))
+        return cls(graph, rest, tuple(hooks), signed, replicas=replicas), params
 
     def trimmed(self, bits: Any, hardware: Hardware) -> "Network":
         """The same network computing no more slices and phases than these whole bit-widths use: same results, less work."""

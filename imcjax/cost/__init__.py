@@ -6,6 +6,7 @@ from imcjax.cost import adder_tree as adder_tree
 from imcjax.cost import array as array
 from imcjax.cost import bops as bops
 from imcjax.cost import buffers as buffers
+from imcjax.cost import columns as columns
 from imcjax.cost import dac as dac
 from imcjax.cost import digital as digital
 from imcjax.cost import domains as domains
@@ -19,7 +20,9 @@ from imcjax.cost import memory as memory
 from imcjax.cost import mux as mux
 from imcjax.cost import mvm as mvm
 from imcjax.cost import neurosim as neurosim
+from imcjax.cost import periphery as periphery
 from imcjax.cost import programming as programming
+from imcjax.cost import reads as reads
 from imcjax.cost import scaling as scaling
 from imcjax.cost import sweep as sweep
 from imcjax.cost import validity as validity

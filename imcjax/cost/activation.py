@@ -21,6 +21,11 @@ def sigmoid_energy_j(technology: Technology) -> jax.Array:
     return 0.26e-3 * _CYCLE_S * scaling.energy(technology, node_m=32e-9)
 
 
+def sigmoid_area_m2(technology: Technology) -> jax.Array:
+    """Square metre of a unit: 300 um^2 at 32 nm."""
+    return 300e-12 * scaling.area(technology, node_m=32e-9)
+
+
 def max_pool_energy_j(technology: Technology) -> jax.Array:
     """Joule per value that enters: 0.333 pJ at 32 nm."""
     return 0.4e-3 * _CYCLE_S * scaling.energy(technology, node_m=32e-9)
@@ -29,6 +34,11 @@ def max_pool_energy_j(technology: Technology) -> jax.Array:
 def relu_energy_j(bits: jax.Array | float, technology: Technology) -> jax.Array:
     """Joule per value of b bits."""
     return 29.5e-15 * jnp.asarray(bits, dtype=float) / 32 * scaling.energy(technology, node_m=40e-9)
+
+
+def relu_area_m2(bits: jax.Array | float, technology: Technology) -> jax.Array:
+    """Square metre of the comparator for b bits."""
+    return 71e-12 * jnp.asarray(bits, dtype=float) / 32 * scaling.area(technology, node_m=40e-9)
 
 
 def scale_and_shift_energy_j(bits: jax.Array | float, technology: Technology) -> jax.Array:

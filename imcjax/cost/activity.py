@@ -2,9 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from imcjax import layout
 from imcjax.cost.interpolate import ramp
 from imcjax.digits import input_digits, weight_digits
 from imcjax.errors import UserError
@@ -22,9 +24,12 @@ class Activity:
       volts_squared: (bits_max, n_in) V^2; row b - 1 is the mean over samples of the sum over phases of V^2 when the inputs
         are sent with b bits. Widths below the least legal one (2 where inputs are signed) repeat it. A leading axis of groups
         is allowed.
+      spread: (bits_max, n_in) V^2, the same over the mean voltage of the wordlines of a tile instead of over ground, summed
+        over the wordlines of an input; what floating columns (`imcjax.cost.reads`) are costed by. None: not measured.
     """
 
     volts_squared: jax.Array
+    spread: jax.Array | None = None
 
     def at(self, bits: jax.Array | float) -> Float[Array, "... n_in"]:
         """(n_in,) V^2 at a real width: exact at whole ones, linear between (see `between`)."""
@@ -50,7 +55,7 @@ def between(table: Float[Array, "bits_max ..."], bits: jax.Array | float) -> Flo
 
 
 def measure(x: Float[Array, "samples *groups n_in"], settings: Settings, hardware: Hardware) -> Activity:
-    """The activity of input vectors as the DACs of the hardware send them.
+    """The activity of input vectors as the DACs of the hardware send them; the spread where columns answer in volts.
 
     Args:
       x: (samples, n_in) inputs, any unit, or (samples, groups, n_in).
@@ -69,12 +74,25 @@ def measure(x: Float[Array, "samples *groups n_in"], settings: Settings, hardwar
         raise UserError(f"x has shape {x.shape}; give (samples, n_in), or (samples, groups, n_in).")
     least = 2 if settings.input_signed else 1
 
-    def one(bits: jax.Array) -> jax.Array:
+    def one(bits: jax.Array) -> Activity:
         sent = settings.replace(input_bits=jnp.clip(bits, least, max(most, least)), phases=None)
         digits, _, _ = input_digits(x, hardware, complete(sent, hardware))
-        return jnp.mean(jnp.sum(jnp.square(hardware.dac.voltages(digits)), axis=0), axis=0)
+        volts_squared = jnp.mean(jnp.sum(jnp.square(hardware.dac.voltages(digits)), axis=0), axis=0)
+        return Activity(volts_squared, _spread(digits, hardware) if hardware.readout.unit == "V" else None)
 
-    return Activity(lax.map(one, jnp.arange(1, most + 1, dtype=x.dtype)))
+    return lax.map(one, jnp.arange(1, most + 1, dtype=x.dtype))
+
+
+def _spread(digits: Float[Array, "P B n_in"], hardware: Hardware) -> Float[Array, " n_in"]:
+    """V^2 of the wordlines over the mean of their tile: sum over phases, mean over samples."""
+    tiling, per_input = layout.tiling((digits.shape[-1], 1), hardware), hardware.encoding.rows_per_input
+    # Cells of an interleaved pair meet between wordlines of opposite voltage, whose mean is zero.
+    centred = 0.0 if hardware.encoding.interleaved else 1.0
+    volts = hardware.dac.voltages(hardware.encoding.drive(tiling.cut_rows(digits)))  # (P, B, T, lines)
+    used = np.arange(volts.shape[-2] * volts.shape[-1]).reshape(volts.shape[-2:]) < digits.shape[-1] * per_input
+    mean = jnp.sum(volts * used, axis=-1, keepdims=True) / np.sum(used, axis=-1, keepdims=True)
+    squared = jnp.mean(jnp.sum(jnp.square(volts - centred * mean), axis=0), axis=0)
+    return jnp.sum(squared.reshape(-1, per_input), axis=-1)[: digits.shape[-1]]
 
 
 def row_conductance(

@@ -155,7 +155,7 @@ class Estimate:
                 path or "(the model)",
                 f"{work.n_in} x {work.n_out}" + (f" x {work.groups}" if work.groups > 1 else ""),
                 str(work.positions),
-                f"{bits.weight:g}/{bits.input:g}/{bits.adc:g}",
+                str(bits),
                 _short(layer.cost.energy_j),
                 _short(layer.cost.latency_s),
                 _short(layer.cost.area_m2),

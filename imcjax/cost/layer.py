@@ -1,8 +1,8 @@
 """One layer on the hardware: counts times costs.
 
 The chip. Each weight slice, and each cell of a digit, of a tile is on an array of its own. The encoding says how many
-conversions a digit takes: one where a pair's columns are subtracted before it. `Adc.share` columns take turns at one ADC. Every
-phase drives every used row of every array. An inference reads each position's inputs from the buffer, runs the phases one after
+conversions a digit takes: one where a pair's columns are subtracted before it. What a read takes depends on the readout
+(`reads`), and what its columns end in, ADCs or adder trees, with it (`columns`). Every phase drives every used row of every array. An inference reads each position's inputs from the buffer, runs the phases one after
 another, adds the shifted partial sums, and writes the outputs with as many bits as the inputs had; positions and layers follow
 one another; tiles, slices and groups work side by side. What leaks meanwhile depends on the other layers too (`leakage`);
 writing weights is a cost of its own (`programming`); control is not counted.
@@ -14,9 +14,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from imcjax.cost import adc, array, buffers, digital, drivers, scaling
+from imcjax.cost import adc, array, buffers, columns, digital, drivers, periphery, reads, scaling
 from imcjax.cost.activity import Activity, between
 from imcjax.cost.interpolate import ramp
 from imcjax.cost.work import Bits, Work
@@ -32,8 +33,9 @@ class Cost:
     """What an inference takes.
 
     Attributes:
-      energy: joule by component: adc, array, wordline, dac, digital, buffer; leakage where `leakage.spread` has been at it.
-      area: square metre by component: adc, array, dac, digital, buffer.
+      energy: joule by component: adc or adder_tree, array, wordline, dac, digital, buffer; mux, normalisation and activation
+        where the technology has them; leakage where `leakage.spread` has been at it.
+      area: square metre by component, the same without wordline and leakage.
       latency_s: second.
     """
 
@@ -129,17 +131,34 @@ def layer_cost(
 
 
 @record
+class Floating:
+    """What columns that float add to `Facts`; tables by input width.
+
+    Attributes:
+      siemens: conductance of all cells of a group.
+      volts, watts: (bits_max,) V^2 and V^2 S as in `Facts`, of the wordlines over the mean of their tile.
+      settled: (bits_max,) V^2 of that mean, summed over row tiles and phases.
+    """
+
+    siemens: Any
+    volts: jax.Array
+    watts: jax.Array
+    settled: jax.Array
+
+
+@record
 class Facts:
     """A layer as numbers: layers of any shape are records of one structure, so that they stack.
 
     Attributes:
       n_in, n_out, groups, positions, replicas: of `Work`.
       turns: products of each group that each copy computes, one after another.
-      row_tiles, col_tiles, tile_cols: how one group lies on arrays.
+      row_tiles, col_tiles, tile_rows, tile_cols: how one group lies on arrays.
       each: conversions of one position, phase and slice of one row tile.
       sign_bits, sign_phases: of the inputs: bits that are no magnitude, phases for the sign.
       volts: (bits_max,) V^2, summed over rows and phases, by input width.
       watts: (bits_max,) V^2 S, the same in the cells.
+      floating: None where columns do not float.
     """
 
     n_in: Any
@@ -150,12 +169,14 @@ class Facts:
     turns: Any
     row_tiles: Any
     col_tiles: Any
+    tile_rows: Any
     tile_cols: Any
     each: Any
     sign_bits: Any
     sign_phases: Any
     volts: jax.Array
     watts: jax.Array
+    floating: Floating | None
 
 
 def facts(work: Work, activity: Activity, row_conductance: Float[Array, "... n_in"], hardware: Hardware) -> Facts:
@@ -173,12 +194,29 @@ def facts(work: Work, activity: Activity, row_conductance: Float[Array, "... n_i
         turns=-(-work.positions // work.replicas),
         row_tiles=tiling.row_tiles,
         col_tiles=tiling.col_tiles,
+        tile_rows=tiling.tile_rows,
         tile_cols=tiling.tile_cols,
         each=hardware.encoding.conversions(work.n_out, tiling.col_tiles),
         sign_bits=1 if signed else 0,
         sign_phases=hardware.dac.sign_phases(signed=signed),
         volts=_mean_of_groups(jnp.sum(activity.volts_squared, axis=-1)),
         watts=_mean_of_groups(jnp.sum(activity.volts_squared * row_conductance[..., None, :], axis=-1)),
+        floating=_floating(work, activity, row_conductance, hardware),
+    )
+
+
+def _floating(work: Work, activity: Activity, row_conductance: jax.Array, hardware: Hardware) -> Floating | None:
+    if activity.spread is None:
+        return None
+    lines = hardware.encoding.rows_per_input
+    # On each wordline of a tile of n lines V^2 falls by m^2 on the mean: together by n m^2.
+    used = lines * np.bincount(np.arange(work.n_in) // work.tiling(hardware).tile_rows)
+    tile = np.repeat(1 / used, used // lines)
+    return Floating(
+        siemens=jnp.mean(jnp.sum(row_conductance, axis=-1)) * lines,
+        volts=_mean_of_groups(jnp.sum(activity.spread, axis=-1)),
+        watts=_mean_of_groups(jnp.sum(activity.spread * row_conductance[..., None, :], axis=-1)),
+        settled=_mean_of_groups(jnp.sum((activity.volts_squared - activity.spread) * tile, axis=-1)),
     )
 
 
@@ -190,48 +228,63 @@ def cost_of(known: Facts, bits: Bits, hardware: Hardware, *, hard: bool, convert
     """
     if hard:
         bits = jax.tree.map(lambda b: round_through(jnp.asarray(b, dtype=float)), bits)
-    tech, dac_bits, encoding = hardware.technology, hardware.dac.bits, hardware.encoding
+    tech, dac_bits, encoding, domain = hardware.technology, hardware.dac.bits, hardware.encoding, reads.domain(hardware)
     slices = _digits(encoding.stored_bits(bits.weight), encoding.cell_bits) + encoding.sign_slices
     phases = _digits(bits.input - known.sign_bits, dac_bits) + known.sign_phases
     vectors = jnp.asarray(known.positions * known.groups, dtype=float)
     tiles = known.groups * known.row_tiles * known.col_tiles
     cells, wordlines = encoding.cells, encoding.cells * encoding.rows_per_input
     arrays = tiles * cells * slices
-    adcs = jnp.maximum(hardware.cols / hardware.adc.share, 1.0)  # of the arrays of one slice of one tile, plus and minus
-    turns = jnp.minimum(hardware.adc.share, jnp.asarray(known.tile_cols, dtype=float))
-    once = hardware.accumulation == "analog"  # phases that share their charge are converted once
-    converted = (1.0 if once else phases) * slices * (vectors * known.row_tiles * known.each)
     sums = phases * (vectors * known.row_tiles * known.n_out)
     lines = phases * slices * (vectors * known.n_in * wordlines * known.col_tiles)
     gates = slices * (cells * known.col_tiles * hardware.cols)
-    volts = between(known.volts, bits.input) * vectors
-    watts = between(known.watts, bits.input) * vectors
-    volt = jnp.asarray(hardware.dac.v_read, dtype=float)
-    column = adc.Column(hardware.rows, watts / (volt * volt * converted), volt)
-    conversion_j, adc_m2, conversion_s = _adc(converter, bits.adc, tech, column, hard=hard)
-    converting_s = turns * conversion_s
+    load = _load(known, bits, slices, hardware)
+    ends = domain.ends(known, bits, slices, phases, load.watts, hardware, converter, hard=hard)
+    dac_j = drivers.dac_energy_j(dac_bits, tech) if domain.converts else 0.0  # digits of logic go out on wires, bit by bit
     bits_in, bits_out = bits.input * (known.n_in * known.groups), bits.input * (known.n_out * known.groups)
-    phases_s = phases * tech.read_time_s + (1.0 if once else phases) * converting_s
     moving_s = buffers.time_s(bits_in, tech) + buffers.time_s(bits_out, tech)
-    adding_s = digital.delay_s(bits, slices, known.row_tiles, tech)
-    logic_m2 = digital.area_m2(bits, slices, known.row_tiles, adcs, hardware.cols, tech)
+    adding_s = digital.delay_s(ends.bits, slices, known.row_tiles, tech)
+    logic_m2 = digital.area_m2(ends.bits, slices, known.row_tiles, ends.chains, hardware.cols, tech)
+    places = known.groups * known.col_tiles * ends.chains
+    units_j, units_m2 = periphery.units(vectors * known.n_out, places, bits.input, tech)
     return Cost(
         energy={
-            "adc": converted * conversion_j,
-            "array": tech.read_time_s * watts,
-            "wordline": drivers.wordline_energy_j(volts, gates, tech),
-            "dac": lines * drivers.dac_energy_j(dac_bits, tech),
-            "digital": sums * digital.energy_j(bits, slices, known.row_tiles, tech),
+            **ends.energy,
+            "array": domain.array_j(load, hardware),
+            "wordline": drivers.wordline_energy_j(load.volts, gates, tech),
+            "dac": lines * dac_j,
+            "digital": sums * digital.energy_j(ends.bits, slices, known.row_tiles, tech),
+            **units_j,
             "buffer": (bits_in + bits_out) * known.positions * buffers.energy_j(tech),
         },
         area={
-            "adc": known.replicas * slices * tiles * adcs * adc_m2,
+            **{name: known.replicas * metre2 for name, metre2 in ends.area.items()},
             "array": known.replicas * arrays * array.area_m2(hardware.rows, hardware.cols, tech),
             "dac": known.replicas * arrays * hardware.rows * drivers.area_m2(dac_bits, tech),
             "digital": known.replicas * tiles * logic_m2,
+            **{name: known.replicas * metre2 for name, metre2 in units_m2.items()},
             "buffer": (bits_in + bits_out * known.positions) * buffers.area_m2(tech),
         },
-        latency_s=known.turns * (moving_s + phases_s + adding_s),
+        latency_s=known.turns * (moving_s + phases * tech.read_time_s + ends.time_s + adding_s),
+    )
+
+
+def _load(known: Facts, bits: Bits, slices: jax.Array, hardware: Hardware) -> reads.Load:
+    """What the rows and cells are in one inference."""
+    encoding, floating = hardware.encoding, known.floating
+    vectors = jnp.asarray(known.positions * known.groups, dtype=float)
+    columns_ = slices * (known.n_out + encoding.extra_columns * known.col_tiles)
+    line_cells, bitlines = encoding.cells * columns_, (1 if encoding.interleaved else encoding.cells) * columns_
+    return reads.Load(
+        volts=between(known.volts, bits.input) * vectors,
+        watts=between(known.watts, bits.input) * vectors,
+        spread_volts=None if floating is None else between(floating.volts, bits.input) * vectors,
+        spread_watts=None if floating is None else between(floating.watts, bits.input) * vectors,
+        settled=None if floating is None else between(floating.settled, bits.input) * vectors * bitlines,
+        siemens=None if floating is None else floating.siemens,
+        line_cells=line_cells,
+        cells=line_cells * known.n_in * encoding.rows_per_input,
+        bitlines=bitlines * known.row_tiles,
     )
 
 
@@ -255,7 +308,7 @@ def extrapolations(
       UserError: there is one, and `extrapolate` is False; or numbers that make no sense.
     """
     found = scaling.check(hardware.technology, extrapolate=extrapolate)
-    if converter is not None:
+    if converter is not None and reads.domain(hardware).converts:
         found += adc.check(converter, bits.adc, hardware.technology, extrapolate=extrapolate)
     return found
 
@@ -265,17 +318,6 @@ def array_count(work: Work, bits: Bits, hardware: Hardware) -> jax.Array:
     tiling = work.tiling(hardware)
     slices, _ = counts(work, bits, hardware)
     return slices * (work.groups * tiling.row_tiles * tiling.col_tiles * hardware.encoding.cells)
-
-
-def _adc(
-    converter: Any, bits: Any, technology: Any, column: adc.Column, *, hard: bool
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(joule a conversion, square metre, second a conversion)."""
-    usual = adc.Zigzag28()
-    model = usual if converter is None else converter
-    area, time = (getattr(model, name, getattr(usual, name)) for name in ("area_m2", "time_s"))
-    arguments = (bits, technology, column)
-    return model.energy_j(*arguments, hard=hard), area(*arguments, hard=hard), time(*arguments, hard=hard)
 
 
 def _mean_of_groups(table: Float[Array, "... bits_max"]) -> Float[Array, " bits_max"]:
@@ -297,18 +339,17 @@ def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Arra
     stages = {
         "encoding.weight_bits": hardware.encoding.weight_bits,
         "dac.input_bits": hardware.dac.input_bits,
-        "adc.bits": hardware.adc.bits,
     }
-    if hardware.readout.kind != "current":
-        raise UserError(
-            f"hardware.readout is {hardware.readout.kind!r}, whose cost is not modelled; estimate it with 'current'."
-        )
+    if reads.domain(hardware).converts:
+        stages["adc.bits"] = hardware.adc.bits
     for name, widest in stages.items():
         if widest is None:
             raise UserError(f"hardware.{name} is absent: that stage is ideal and has no cost; set a width.")
     check_record(bits, f"bits of {work.path}")
+    if reads.domain(hardware).converts and bits.adc is None:
+        raise UserError(f"bits of {work.path}.adc is None, but a {hardware.readout.kind} readout is converted; give a width.")
     for field in dataclasses.fields(hardware.technology):  # node and supply: `scaling.check`, which may extrapolate
-        if field.name not in ("node_m", "supply_v"):
+        if field.name not in ("node_m", "supply_v") and not field.metadata.get("static"):
             value, limits = getattr(hardware.technology, field.name), field.metadata
             check_number(f"technology.{field.name}", value, limits["low"], limits["high"], unit=limits["unit"])
     if activity is None or row_conductance is None:
@@ -317,3 +358,8 @@ def _check(work: Work, bits: Bits, activity: Activity, row_conductance: jax.Arra
     for name, given in (("activity", activity.volts_squared), ("row_conductance", row_conductance)):
         if given.shape[-1] != work.n_in:
             raise UserError(f"{name} of {work.path} has {given.shape[-1]} rows; its matrices have {work.n_in}.")
+    if hardware.readout.unit == "V" and activity.spread is None:
+        raise UserError(
+            f"activity of {work.path} has no spread, which columns that float need; measure it for this hardware with "
+            "imcjax.cost.measure."
+        )

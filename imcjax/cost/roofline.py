@@ -1,4 +1,4 @@
-"""What bounds each layer: its arrays, its buffer or its ADCs.
+"""What bounds each layer: its arrays, its buffer, or its ADCs (adder trees, where it has those).
 
 An operation is half a product with its addition. The memory roof is operations per moved bit times the buffer's bandwidth;
 the compute roof what the arrays would do if conversions took no time; the ADC roof what the ADCs allow. They are times of the
@@ -7,9 +7,9 @@ same layer, so each is operations over one of them; the layer itself needs all t
 
 import dataclasses
 
-from imcjax.cost import adc, buffers
+from imcjax.cost import adc, buffers, reads
 from imcjax.cost.estimate import LayerEstimate
-from imcjax.cost.layer import counts
+from imcjax.cost.layer import counts, facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +42,10 @@ def roofline(layer: LayerEstimate, converter: adc.AdcCost | None = None) -> Roof
     tech = hardware.technology
     ops = 2.0 * work.n_in * work.n_out * work.groups
     moved = bits.input * (work.n_in + work.n_out) * work.groups
-    _, phases = counts(work, bits, hardware)
-    turns = min(float(hardware.adc.share), float(work.tiling(hardware).tile_cols))
-    once = 1.0 if hardware.accumulation == "analog" else float(phases)
-    time = getattr(converter, "time_s", adc.Zigzag28().time_s)
-    converting = once * turns * float(time(bits.adc, tech, adc.Column(hardware.rows), hard=True))
+    slices, phases = counts(work, bits, hardware)
+    known = facts(work, layer.measured.activity, layer.measured.conductance, hardware)
+    arguments = (known, bits, slices, phases, known.watts[-1], hardware, converter)
+    converting = float(reads.domain(hardware).ends(*arguments, hard=True).time_s)
     return Roof(
         path=work.path,
         intensity=ops / moved,

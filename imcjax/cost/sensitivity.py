@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from imcjax.cost import leakage
-from imcjax.cost.activity import Activity
+from imcjax.cost import leakage, reads
 from imcjax.cost.estimate import Estimate
 from imcjax.cost.layer import layer_cost, total
 from imcjax.cost.work import Bits
@@ -59,24 +58,27 @@ def of_energy(found: Estimate, converter: Any = None) -> dict[str, float]:
     """
     layers = list(found.layers.values())
     base = layers[0].measured.hardware
+    converts = reads.domain(base).converts
     if any(layer.hardware != layers[0].hardware for layer in layers):
         raise UserError("The layers are on several kinds of hardware; take the elasticities of each on its own.")
     start = {
         "technology": base.technology,
-        "adc_share": base.adc.share,
+        "adc_share": base.adc.share if converts else None,
         "read_v": base.dac.v_read,
         "conductance": 1.0,
-        "bits": {"weight": 1.0, "input": 1.0, "adc": 1.0},
-        "converter": converter,
+        "bits": {"weight": 1.0, "input": 1.0, "adc": 1.0 if converts else None},
+        "converter": converter if converts else None,
     }
 
     def energy(p: dict[str, Any]) -> jax.Array:
-        hardware = base.replace(technology=p["technology"], adc=replace(base.adc, share=p["adc_share"]))
+        hardware = base.replace(technology=p["technology"])
+        if converts:
+            hardware = hardware.replace(adc=replace(base.adc, share=p["adc_share"]))
         squared = (p["read_v"] / base.dac.v_read) ** 2
         costs = []
         for layer in layers:
-            bits = Bits(*(getattr(layer.bits, name) * p["bits"][name] for name in ("weight", "input", "adc")))
-            activity = Activity(layer.measured.activity.volts_squared * squared)
+            bits = jax.tree.map(lambda b, scale: b * scale, layer.bits, Bits(**p["bits"]))
+            activity = jax.tree.map(lambda table: table * squared, layer.measured.activity)
             conductance = layer.measured.conductance * p["conductance"]
             choices = {"hard": False, "converter": p["converter"], "extrapolate": True}
             costs.append(layer_cost(layer.work, bits, activity, conductance, hardware, **choices))

@@ -21,6 +21,8 @@ def _technology(name: str, unit: float = 1.0) -> Change:
 
 def _adc_bits(hardware: Hardware, bits: Bits, value: float) -> tuple[Hardware, Bits]:
     check_number("adc_bits", value, 1, 14, whole=True)
+    if bits.adc is None:
+        raise UserError(f"hardware.readout is {hardware.readout.kind!r}, which converts nothing; sweep another number.")
     return hardware, replace(bits, adc=value)
 
 

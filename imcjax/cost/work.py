@@ -42,9 +42,12 @@ class Bits:
     Attributes:
       weight: sign included.
       input: sign included where inputs are signed.
-      adc: sign included.
+      adc: sign included; None where nothing is converted.
     """
 
     weight: Any = number(low=1, high=16)
     input: Any = number(low=1, high=16)
-    adc: Any = number(low=1, high=24)
+    adc: Any = number(default=None, low=1, high=24)
+
+    def __str__(self) -> str:
+        return "/".join("-" if b is None else f"{float(b):g}" for b in (self.weight, self.input, self.adc))
