@@ -37,14 +37,22 @@ class Ends(NamedTuple):
 
 
 def converted(
-    known: Any, bits: Bits, slices: Any, phases: Any, watts: Any, hardware: Hardware, converter: adc.AdcCost | None, *, hard: bool
+    known: Any,
+    bits: Bits,
+    slices: Any,
+    phases: Any,
+    watts: Any,
+    hardware: Hardware,
+    converter: adc.AdcCost | None,
+    *,
+    hard: bool,
 ) -> Ends:
     """ADCs.
 
     Args:
       known: the layer's `Facts`.
       bits: its widths.
-      slices, phases: how many.
+      slices, phases: how many, real.
       watts: V^2 S of all reads of one inference.
       hardware: the technology.
       converter: the model of the ADC; None: ZigZag's.
@@ -68,7 +76,15 @@ def converted(
 
 
 def added(
-    known: Any, bits: Bits, slices: Any, phases: Any, watts: Any, hardware: Hardware, converter: adc.AdcCost | None, *, hard: bool
+    known: Any,
+    bits: Bits,
+    slices: Any,
+    phases: Any,
+    watts: Any,
+    hardware: Hardware,
+    converter: adc.AdcCost | None,
+    *,
+    hard: bool,
 ) -> Ends:
     """Adder trees. Arguments as of `converted`; `bits.adc`, `watts`, `converter` and `hard` have no part in it."""
     tech, encoding, sent = hardware.technology, hardware.encoding, hardware.dac.bits

@@ -2,10 +2,11 @@
 
 The chip. Each weight slice, and each cell of a digit, of a tile is on an array of its own. The encoding says how many
 conversions a digit takes: one where a pair's columns are subtracted before it. What a read takes depends on the readout
-(`reads`), and what its columns end in, ADCs or adder trees, with it (`columns`). Every phase drives every used row of every array. An inference reads each position's inputs from the buffer, runs the phases one after
-another, adds the shifted partial sums, and writes the outputs with as many bits as the inputs had; positions and layers follow
-one another; tiles, slices and groups work side by side. What leaks meanwhile depends on the other layers too (`leakage`);
-writing weights is a cost of its own (`programming`); control is not counted.
+(`reads`), and with it what columns end in, ADCs or adder trees (`columns`). Every phase drives every used row of every array.
+An inference reads each position's inputs from the buffer, runs the phases one after another, adds the shifted partial sums,
+and writes the outputs with as many bits as the inputs had; positions and layers follow one another; tiles, slices and groups
+work side by side. What leaks meanwhile depends on the other layers too (`leakage`); writing weights is a cost of its own
+(`programming`); control is not counted.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from imcjax.cost import adc, array, buffers, columns, digital, drivers, periphery, reads, scaling
+from imcjax.cost import adc, array, buffers, digital, drivers, periphery, reads, scaling
 from imcjax.cost.activity import Activity, between
 from imcjax.cost.interpolate import ramp
 from imcjax.cost.work import Bits, Work

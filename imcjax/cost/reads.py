@@ -1,6 +1,6 @@
 """What a read takes in each domain: the array's energy by the kind of readout, and what stands at the end of its columns.
 
-Where columns float (voltage, charge, C-2C) a read dissipates min over u of K sum_i g_i (v_i - u)^2 + c u^2 a column, with K the
+Where columns float (voltage, charge) a read dissipates min over u of K sum_i g_i (v_i - u)^2 + c u^2 a column, with K the
 read time (Joule's law) or the farads of one siemens (charge drawn from the drivers), and c what is grounded beside the cells.
 Any u gives an upper bound, exact at the settled one. Taken is u = s m: m the mean voltage of the wordlines of a tile, s the
 cells' share of the capacitance of a column, mean over the layer. Then the energy of a row factorises as in `array`:
@@ -8,7 +8,7 @@ cells' share of the capacitance of a column, mean over the layer. Then the energ
     K sum_i G_i ((1 - s) v_i^2 + s (v_i - m)^2)
 
 exact where all cells of a layer are alike; s is 0 for a held column and 1 for one with nothing but cells. For binary products
-with probability p of being one it is C V^2 p (1 - p), the law of `domains`.
+with probability p of being one it is C V^2 p (1 - p), the law of `domains`. Ladders of C-2C cells: `ladder`, with the same m.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from imcjax.cost import columns, domains, scaling
+from imcjax.cost.ladder import ladder
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 
@@ -83,19 +84,20 @@ def charge(load: Load, hardware: Hardware) -> jax.Array:
 
 
 def c2c(load: Load, hardware: Hardware) -> jax.Array:
-    """The capacitors C of every bit, driven where the bit is one; the others, the ladders' ends and parasitics are grounded.
+    """What `ladder` draws, the bits of a layer's codes being one as often as its mean code is of the largest.
 
-    All nodes of a column are taken to be at one voltage, an upper bound again. How many bits of a code are one is not known
-    from conductances: as large a part as the code is of the largest.
+    How many bits of a code are one is not known from conductances. Columns settle at what codes of the mean make of m.
     """
     readout = hardware.readout
-    farads = readout.bits * readout.c_unit / (readout.g_max - readout.g_min)
-    driven = farads * (load.siemens - load.cells * readout.g_min)
-    ladders = readout.c_unit * load.cells * (readout.bits * (1 + readout.parasitic) + 1)
-    share = driven / (ladders + readout.c_parasitic * load.bitlines)
-    over_ground = load.watts - load.line_cells * readout.g_min * load.volts  # digit zero drives nothing
-    over_mean = load.spread_watts - load.line_cells * readout.g_min * load.spread_volts
-    return farads * ((1 - share) * over_ground + share * over_mean)
+    one = ladder(readout.bits, readout.parasitic)
+    codes = 1 / (readout.g_max - readout.g_min)  # part of the largest code, a siemens above that of code zero
+    mean = codes * (load.siemens - load.cells * readout.g_min) / load.cells
+    squares = codes * (load.watts - load.line_cells * readout.g_min * load.volts)  # sum q v^2
+    spread = codes * (load.spread_watts - load.line_cells * readout.g_min * load.spread_volts)  # sum q (v - m)^2
+    products = 0.5 * (squares - spread + mean * load.line_cells * (load.volts - load.spread_volts))  # sum q v m
+    grounded = load.cells * one.grounded + load.bitlines * readout.c_parasitic / readout.c_unit
+    settled = one.coupled * load.cells / (one.coupled * load.cells + grounded) * mean  # u, per volt of m
+    return readout.c_unit * ((one.own - one.between * mean) * squares - one.coupled * settled * products)
 
 
 def sram(load: Load, hardware: Hardware) -> jax.Array:

@@ -1,11 +1,15 @@
 """The bill against the cost model called by hand, and its gradient against differences."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from imcjax import Settings, cost
+from imcjax.codesign.bill import Bill
+from imcjax.nn.recording import Recorded
 
 from .example import HARDWARE, PATHS, SHAPES, SIGNED
 
@@ -47,6 +51,21 @@ def test_bill_is_the_sum_of_the_layers_costs(example):
         for name in ("energy_j", "latency_s", "area_m2"):
             assert float(getattr(ours, name)) == pytest.approx(float(getattr(theirs, name)), rel=1e-5), name
     assert float(energy) == pytest.approx(sum(float(each.energy_j) for each in expected), rel=1e-5)
+
+
+def test_replicas_take_their_area_and_give_their_time(example):
+    network = dataclasses.replace(example.network, replicas=(1, 2))
+    recorded = {path: Recorded(np.asarray(x), SHAPES[path][3], False) for path, x in example.inputs.items()}
+    several = Bill.of(network, example.params, recorded, HARDWARE)
+    assert [work.replicas for work in several.works] == [1, 2]
+    assert example.network.replicas == (1, 1)
+    one, two = (
+        jax.jit(lambda b, bill=bill: bill.layers(example.params, b, hard=True))(NARROW) for bill in (example.bill, several)
+    )
+    for part in ("adc", "array"):
+        assert float(two[1].area[part]) == pytest.approx(2 * float(one[1].area[part]))
+    assert float(two[1].latency_s) == pytest.approx(0.5 * float(one[1].latency_s))  # four positions
+    assert float(two[0].area_m2) == float(one[0].area_m2)
 
 
 @pytest.mark.parametrize("bits", [NARROW, WIDE], ids=["narrow", "wide"])
