@@ -71,7 +71,7 @@ def of_energy(found: Estimate, converter: Any = None) -> dict[str, float]:
     }
 
     def energy(p: dict[str, Any]) -> jax.Array:
-        hardware = base.replace(technology=p["technology"])
+        hardware = base.replace(technology=p["technology"], dac=replace(base.dac, v_read=p["read_v"]))
         if converts:
             hardware = hardware.replace(adc=replace(base.adc, share=p["adc_share"]))
         squared = (p["read_v"] / base.dac.v_read) ** 2
