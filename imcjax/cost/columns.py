@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from imcjax.cost import adc, adder_tree, mux, scaling
 from imcjax.cost.digital import NAND2_F, NAND2_M2
+from imcjax.cost.facts import Facts
 from imcjax.cost.work import Bits
 from imcjax.hardware import Hardware
 from imcjax.pytree import replace
@@ -37,7 +38,7 @@ class Ends(NamedTuple):
 
 
 def converted(
-    known: Any,
+    known: Facts,
     bits: Bits,
     slices: Any,
     phases: Any,
@@ -76,7 +77,7 @@ def converted(
 
 
 def added(
-    known: Any,
+    known: Facts,
     bits: Bits,
     slices: Any,
     phases: Any,

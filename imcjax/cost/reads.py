@@ -23,7 +23,7 @@ from imcjax.hardware import Hardware
 
 
 class Load(NamedTuple):
-    """What the rows and cells of a layer are in one inference; see `imcjax.cost.layer.Facts`.
+    """What the rows and cells of a layer are in one inference; see `imcjax.cost.facts.Facts`.
 
     Attributes:
       volts, watts: V^2, and V^2 S, of the wordlines over ground, summed over rows, phases and vectors.

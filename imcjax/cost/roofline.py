@@ -9,7 +9,8 @@ import dataclasses
 
 from imcjax.cost import adc, buffers, reads
 from imcjax.cost.estimate import LayerEstimate
-from imcjax.cost.layer import counts, facts
+from imcjax.cost.facts import facts
+from imcjax.cost.layer import counts
 
 
 @dataclasses.dataclass(frozen=True)
