@@ -36,6 +36,9 @@ FLOATING = {
 }
 
 
+SLOWER = ("voltage", "constant_total")  # gradients of the same form as those of charge
+
+
 def column_j(kind: str, v: np.ndarray, g: np.ndarray, hardware: Hardware) -> float:
     """Joule of one column in one read, of the circuit itself."""
     if kind == "voltage":
@@ -180,7 +183,7 @@ def test_logic_counts_trees_instead_of_conversions():
     assert float(found.energy["dac"]) == 0.0
 
 
-@pytest.mark.parametrize("kind", [*FLOATING, "digital"])
+@pytest.mark.parametrize("kind", ["charge", "c2c", "digital", *(pytest.param(k, marks=pytest.mark.slow) for k in SLOWER)])
 def test_gradients_against_differences(kind):
     """In real widths, the read's own numbers and the conductances."""
     hardware = DIGITAL if kind == "digital" else TINY.replace(readout=FLOATING[kind])
