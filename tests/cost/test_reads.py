@@ -42,7 +42,7 @@ SLOWER = ("voltage", "constant_total")  # gradients of the same form as those of
 def column_j(kind: str, v: np.ndarray, g: np.ndarray, hardware: Hardware) -> float:
     """Joule of one column in one read, of the circuit itself."""
     if kind == "voltage":
-        return float(domains.voltage_energy_j(v, g[:, None], 10e-9, hardware.rows * 0.35e-15))
+        return float(domains.voltage_energy_j(jnp.asarray(v), jnp.asarray(g[:, None]), 10e-9, hardware.rows * 0.35e-15))
     if kind == "c2c":
         return ladders_j(v, np.rint((g - G_MIN) / (G_MAX - G_MIN) * 3).astype(int), 2)
     farads = 2e-15 * g / G_MAX
