@@ -225,6 +225,10 @@ def test_what_cannot_be_costed_is_refused(sample):
         cost.estimate(layer, np.nan * x, hardware=HARDWARE)
     with pytest.raises(UserError, match="model is a function"):
         cost.estimate(lambda x: x, x)
+    grouped = imcjax.convert(layer, [Rule(".*", HARDWARE, adc_bits=5)])
+    grouped.dot_general.adc_bits.set_value(jnp.array([4.0, 6.0]))
+    with pytest.raises(UserError, match="ADC widths of its own for each of 2 groups"):
+        cost.estimate(grouped, x)
 
 
 def test_the_cost_model_is_reached_without_flax():
