@@ -258,8 +258,8 @@ def _layer(path: str, operator: Any, weights: jax.Array, seen: Any, choices: dic
     work = Work(path, n_in, n_out, groups, seen.positions, settings.input_signed, settings.replicas)
     if np.ndim(settings.adc_bits):
         raise UserError(
-            f"Layer {path!r} has ADC widths of its own for each of {np.size(settings.adc_bits)} groups of columns; an estimate has "
-            "one a layer. Give settings.adc_bits one number, or count with imcjax.codesign.conversion_energy."
+            f"Layer {path!r} has ADC widths of its own for each of {np.size(settings.adc_bits)} groups of columns; an estimate "
+            "has one a layer. Give settings.adc_bits one number, or count with imcjax.codesign.conversion_energy."
         )
     bits = Bits(settings.weight_bits, settings.input_bits, settings.adc_bits)
     activity, conductance = _statistics(jnp.asarray(seen.inputs), weights, hardware, settings)
