@@ -7,6 +7,7 @@ import jax
 import pytest
 
 import imcjax
+from imcjax.nn.hooks import operators
 
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -14,7 +15,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     scope: dict = {}
     exec(compile(examples[0], "README.md", "exec"), scope)
     assert float(scope["g"].wires.wordline) != 0
@@ -41,6 +42,23 @@ def test_the_example_of_encodings_and_readouts_runs(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert shown.count("[[") == 2
     assert "nan" not in shown
+
+
+@pytest.mark.slow  # half a minute of compiling calibration, training and evaluation
+def test_the_example_of_a_model_from_elsewhere_runs() -> None:
+    pytest.importorskip("mamba2_jax", reason="mamba2-jax is not installed; it is in the extra peers")
+    example = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[3]
+    scope: dict = {}
+    exec(compile(example, "README.md", "exec"), scope)
+    assert set(operators(scope["fitted"].model)) == {
+        "layers/0/input_proj",
+        "layers/0/mamba2/layers/0/mixer/in_proj",
+        "layers/0/mamba2/layers/0/mixer/out_proj",
+        "layers/0/output_proj",
+    }
+    assert scope["accuracy"].shape == (100, 1)
+    assert scope["accuracy"].mean() > 0.5  # by chance: 0.1
+    assert 0 < scope["accuracy"].std() < 0.1  # chips differ, and none is broken
 
 
 def test_its_commands_are_the_ones_that_ci_runs() -> None:
