@@ -57,7 +57,7 @@ def test_the_example_of_a_model_from_elsewhere_runs() -> None:
         "layers/0/output_proj",
     }
     assert scope["accuracy"].shape == (100, 1)
-    assert scope["accuracy"].mean() > 0.5  # by chance: 0.1
+    assert scope["accuracy"].mean() > 0.3  # by chance: 0.1
     assert 0 < scope["accuracy"].std() < 0.1  # chips differ, and none is broken
 
 
