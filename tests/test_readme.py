@@ -44,7 +44,7 @@ def test_the_example_of_encodings_and_readouts_runs(capsys: pytest.CaptureFixtur
     assert "nan" not in shown
 
 
-@pytest.mark.slow  # half a minute of compiling calibration, training and evaluation
+@pytest.mark.slow  # a minute and a half of processor time, mostly compiling
 def test_the_example_of_a_model_from_elsewhere_runs() -> None:
     pytest.importorskip("mamba2_jax", reason="mamba2-jax is not installed; it is in the extra peers")
     example = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[3]
