@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from flax import nnx
 
 import imcjax
 from imcjax.nn.hooks import operators
@@ -15,7 +16,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 5
     scope: dict = {}
     exec(compile(examples[0], "README.md", "exec"), scope)
     assert float(scope["g"].wires.wordline) != 0
@@ -59,6 +60,16 @@ def test_the_example_of_a_model_from_elsewhere_runs() -> None:
     assert scope["accuracy"].shape == (100, 1)
     assert scope["accuracy"].mean() > 0.3  # by chance: 0.1
     assert 0 < scope["accuracy"].std() < 0.1  # chips differ, and none is broken
+
+
+def test_the_example_of_quantization_in_software_runs() -> None:
+    example = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[4]
+    scope: dict = {}
+    exec(compile(example, "README.md", "exec"), scope)
+    small, loss = scope["small"], scope["loss"]
+    widths = [float(bits) for bits in jax.tree.leaves(nnx.pure(nnx.state(small, imcjax.nn.Bits)))]
+    assert sorted(widths) == [3, 3, 7, 7]
+    assert float(loss(small)) < float(loss(scope["float_model"]))  # ten steps of training outweigh the quantization
 
 
 def test_its_commands_are_the_ones_that_ci_runs() -> None:
