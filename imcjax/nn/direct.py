@@ -5,7 +5,6 @@ over twice the weights, and every cell draws noise of size zero. Ranges that fol
 here; their derivatives, through a maximum, take several times as long as the product.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +19,12 @@ from imcjax.digits import input_digits
 from imcjax.errors import concrete
 from imcjax.fast_random import rough_normal
 from imcjax.hardware import Hardware
+from imcjax.keys import fold_index
 from imcjax.layout import by_column, tiling
 from imcjax.mapping import Differential
 from imcjax.quantize import clip_through, quantize
 from imcjax.settings import Settings, complete
+from imcjax.written import written
 
 
 def perfect_device(device: Any) -> bool:
@@ -80,11 +81,15 @@ def product(
         largest = jnp.where(largest > 0, largest, 1)
     if settings.input_range is None:
         settings = settings.replace(input_range=lax.stop_gradient(largest_magnitude(x)))
-    (digits,), step, _ = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
-    digits, rows = digits.reshape(x.shape), _row_tiles(layout.n_in, layout.tile_rows)
+    digits, step = _digits(x, hardware, settings)
+    convolved = by is not jnp.matmul
+    if convolved:  # XLA would compute them for each tap of the gradient
+        number = jnp.asarray(settings.input_range)
+        digits = written(lambda *given: _digits(*given)[0], x, hardware, settings, number=number)
+    rows = _row_tiles(layout.n_in, layout.tile_rows)
     if len(rows) == 1:
         sums = [by(digits, w)]
-    elif by is jnp.matmul:
+    elif not convolved:
         sums = [digits[..., part] @ w[part] for part in rows]
     else:
         sums = [by(digits, jnp.zeros_like(w).at[part].set(w[part])) for part in rows]
@@ -96,9 +101,15 @@ def product(
         limit = full_scale_levels(hardware, settings, layout.tile_rows) if given is None else given / unit_current(hardware)
         # In the sums' unit: dividing the sums by the largest weight is a pass over all of them.
         limits = _of_tiles(jnp.asarray(limit * largest), layout.row_tiles)
-        sums = _converted(sums, limits, hardware, settings, key)
+        sums = _converted(sums, limits, hardware, settings, key, convolved)
     total = sum(sums[1:], start=sums[0])
     return (total * step).reshape(shape)
+
+
+def _digits(x: jax.Array, hardware: Hardware, settings: Settings) -> tuple[jax.Array, jax.Array]:
+    """Input digits in the shape of x, and the value of digit one."""
+    (digits,), step, _ = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
+    return digits.reshape(x.shape), step
 
 
 def largest_magnitude(x: jax.Array) -> jax.Array:
@@ -106,23 +117,30 @@ def largest_magnitude(x: jax.Array) -> jax.Array:
     return jnp.max(jnp.maximum(jnp.max(x, axis=-1), -jnp.min(x, axis=-1)))
 
 
-def written_normal(key: jax.Array, shape: tuple[int, ...], dtype: Any, *, unit: jax.Array) -> jax.Array:
-    """`rough_normal` numbers to be multiplied by `unit`, drawn once.
+def with_noise(x: jax.Array, sigma: jax.Array, key: jax.Array, *, cotangent: bool = False) -> jax.Array:
+    """`x` and Gaussian noise of standard deviation `sigma`, which broadcasts against x; drawn once, in one pass.
 
-    XLA would draw them again wherever they are used, in the backward pass too (jax 0.10.1, on a CPU); it does not look behind a
-    branch, which is taken where the unit is no number, and neither is what the numbers are for.
+    With `cotangent` the gradient is stored in one pass, too: for what a convolution gives.
     """
-    unknown = jnp.isnan(lax.stop_gradient(unit).ravel()[0])
-    flat = (math.prod(shape),)  # a loop over one axis takes half the time of one over two
-    return lax.cond(unknown, lambda: jnp.zeros(flat, dtype), lambda: rough_normal(key, flat, dtype)).reshape(shape)
+    # One axis: a loop over two, around random numbers, is not vectorised.
+    sigma = sigma.reshape(()) if sigma.size == 1 else jnp.broadcast_to(sigma, x.shape).ravel()
+    noisy = written(_add_noise, x.ravel(), sigma, key, number=sigma, cotangent=cotangent)
+    return noisy.reshape(x.shape)
 
 
-def _converted(sums: list[jax.Array], limits: list[jax.Array], hardware: Hardware, settings: Settings, key: Any) -> list:
+def _add_noise(x: jax.Array, sigma: jax.Array, key: jax.Array) -> jax.Array:
+    return x + sigma * rough_normal(key, x.shape, x.dtype)
+
+
+def _converted(
+    sums: list[jax.Array], limits: list[jax.Array], hardware: Hardware, settings: Settings, key: Any, convolved: bool
+) -> list[jax.Array]:
     """Partial sums (B, N) as the ADCs report them."""
     flaws = hardware.adc.flaws
     if flaws is not None and flaws.noise_sigma is not None and key is not None:
-        noise = written_normal(key, (len(sums), *sums[0].shape), sums[0].dtype, unit=limits[0])
-        sums = [s + flaws.noise_sigma * limit * n for s, limit, n in zip(sums, limits, noise)]
+        for tile, (s, limit) in enumerate(zip(sums, limits)):
+            own = fold_index(key, jnp.uint32(tile))
+            sums[tile] = with_noise(s, flaws.noise_sigma * limit, own, cotangent=convolved)
     found = []
     for s, limit in zip(sums, limits):
         codes, lsb = quantize(s, limit, settings.adc_bits)  # type: ignore[arg-type]

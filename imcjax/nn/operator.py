@@ -159,8 +159,7 @@ class Operator(nnx.Module):
         if self.weight_noise is None or key is None:
             return w, None
         unit = lax.stop_gradient(direct.largest_magnitude(w))
-        draw = direct.written_normal(fold_name(key, "weights"), w.shape, w.dtype, unit=unit)
-        return w + self.weight_noise.get_value() * unit * draw, unit
+        return direct.with_noise(w, self.weight_noise.get_value() * unit, fold_name(key, "weights")), unit
 
     def check_single(self) -> None:
         """Refuse a stack of layers that is called as if it were one.

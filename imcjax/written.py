@@ -1,0 +1,56 @@
+"""Values that XLA computes once and stores, in one pass.
+
+XLA computes cheap-looking values anew at each of their uses (jax 0.10.1, on a CPU): random numbers again in a backward pass, the
+codes of a convolution's inputs once for every tap that its gradient gathers, in an order that reads memory badly. It does not look
+behind a branch, which is what `written` hides a value behind; `optimization_barrier` is gone before XLA fuses.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+
+def written(compute: Callable[..., jax.Array], *args: Any, number: jax.Array, cotangent: bool = False) -> jax.Array:
+    """`compute(*args)`, stored, with its derivatives, which are computed where they are used; NaN where `number` is.
+
+    Args:
+      compute: of pytrees; it holds nothing else that is traced.
+      args: pytrees of arrays and numbers.
+      number: any number that the value depends on: only its being one counts.
+      cotangent: store what a backward pass brings, too.
+    """
+    leaves, structure = jax.tree.flatten(args)
+    unknown = jnp.isnan(lax.stop_gradient(number).ravel()[0])
+
+    def of_leaves(*leaves: jax.Array) -> jax.Array:
+        return compute(*jax.tree.unflatten(structure, leaves))
+
+    @jax.custom_jvp
+    def value(unknown: jax.Array, *leaves: jax.Array) -> jax.Array:
+        return _behind(unknown, of_leaves, *leaves)
+
+    def derivative(primals: Any, tangents: Any) -> tuple[jax.Array, Any]:
+        unknown, *at = primals
+        found = value(*primals)
+        moving = [i for i, tangent in enumerate(tangents[1:]) if not isinstance(tangent, SymbolicZero)]
+
+        def moved(*some: jax.Array) -> jax.Array:
+            whole = dict(enumerate(at)) | dict(zip(moving, some, strict=True))
+            return of_leaves(*(whole[i] for i in range(len(at))))
+
+        if not moving:
+            return found, SymbolicZero(found.aval)  # type: ignore[attr-defined]
+        tangent = jax.jvp(moved, [at[i] for i in moving], [tangents[1 + i] for i in moving])[1]
+        return found, _behind(unknown, lambda t: t, tangent) if cotangent else tangent
+
+    value.defjvp(derivative, symbolic_zeros=True)
+    return value(unknown, *leaves)
+
+
+def _behind(unknown: jax.Array, compute: Callable[..., jax.Array], *args: Any) -> jax.Array:
+    shape = jax.eval_shape(compute, *args)
+    return lax.cond(unknown, lambda *_: jnp.full(shape.shape, jnp.nan, shape.dtype), compute, *args)
