@@ -1,8 +1,8 @@
 """Values that XLA computes once and stores, in one pass.
 
-XLA computes cheap-looking values anew at each of their uses (jax 0.10.1, on a CPU): random numbers again in a backward pass, the
-codes of a convolution's inputs once for every tap that its gradient gathers, in an order that reads memory badly. It does not look
-behind a branch, which is what `written` hides a value behind; `optimization_barrier` is gone before XLA fuses.
+XLA computes cheap-looking values anew at each of their uses (jax 0.10.1, on a CPU): random numbers again in a backward pass,
+the codes of a convolution's inputs once for every tap that its gradient gathers, in an order that reads memory badly. It does
+not look behind a branch, which is what `written` hides a value behind; `optimization_barrier` is gone before XLA fuses.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """Chips of a whole model: programmed many at a time, aged, corrected, judged, kept on disk. Each is a pytree."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
+from rich.progress import track
 
 from imcjax import pipeline
 from imcjax.devices.base import check_time
@@ -146,11 +148,13 @@ def evaluate(
     compensation: str | None = None,
     columns: Any = None,
     norms: Any = None,
+    progress: bool = True,
 ) -> Float[np.ndarray, "chips times"]:
     """(chips, times) accuracies of a converted classifier over chips and over the seconds since programming.
 
-    Chips are programmed, aged, read and forgotten `chunk` at a time: memory does not grow with their number, time grows in
-    proportion, and one compiled program serves all. A chip is read once at each time: read noise is that of slow fluctuations.
+    Chips are programmed, aged, read and forgotten `chunk` at a time, on a CPU one by one: memory does not grow with their
+    number, time grows in proportion, and one compiled program serves all. A chip is read once at each time: read noise is that
+    of slow fluctuations.
 
     Args:
       model: a converted model; call its `eval()` first where that matters.
@@ -163,6 +167,7 @@ def evaluate(
       compensation: as for `on_chip`.
       columns: a batch of inputs on which every chip's columns are calibrated; None: not.
       norms: a batch of inputs on which every chip estimates its BatchNorm statistics; None: not.
+      progress: show a progress bar where there is a terminal.
 
     Raises:
       UserError: as `on_chip`; inputs and classes that do not fit each other.
@@ -179,15 +184,15 @@ def evaluate(
     seen = None if columns is None else record_inputs(model, [columns])
     graph, state = nnx.split(model)
     seconds = jnp.asarray(times, float)
-    batches = _batches(x, y, batch)
-    options = {"compensation": compensation, "norms": None if norms is None else jnp.asarray(norms), "columns": seen}
+    images = _batches(x, y, batch), None if norms is None else jnp.asarray(norms)  # as constants they would slow compiling
 
-    def one(state: Any, chip: Any, own: Any) -> jax.Array:
+    def one(state: Any, images: Any, chip: Any, own: Any) -> jax.Array:
+        batches, norms = images
         plain = nnx.merge(graph, state, copy=True)
         programmed = _program(plain, own) if chip is None else chip
 
         def at(time: jax.Array) -> jax.Array:
-            ready = on_chip(plain, Chips(programmed, own), time=time, **options)
+            ready = on_chip(plain, Chips(programmed, own), time=time, compensation=compensation, columns=seen, norms=norms)
             split, rest = nnx.split(ready)
 
             def hits(part: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -199,18 +204,23 @@ def evaluate(
         return jnp.stack([at(time) for time in seconds])
 
     @jax.jit
-    def run(state: Any, chip: Any, own: Any) -> jax.Array:
-        return one(state, chip, own) if own is None else jax.vmap(one, (None, 0, 0))(state, chip, own)
+    def run(state: Any, images: Any, chip: Any, own: Any) -> jax.Array:
+        if own is None:
+            return one(state, images, chip, own)
+        if jax.default_backend() == "cpu":  # side by side, convolutions and solvers of wires take several times as long
+            return lax.map(lambda part: one(state, images, *part), (chip, own))
+        return jax.vmap(one, (None, None, 0, 0))(state, images, chip, own)
 
     if keys is None:
         only = None if not isinstance(chips, Chips) else chips[0].programmed
-        return np.asarray(run(state, only, None))[None] / len(x)
+        return np.asarray(run(state, images, only, None))[None] / len(x)
     size = min(chunk, count)
     rows = []
-    for first in range(0, count, size):
+    hidden = not (progress and sys.stdout.isatty())
+    for first in track(range(0, count, size), "chips", disable=hidden, transient=True):
         numbers = np.minimum(np.arange(first, first + size), count - 1)  # the last chunk is filled up
         part = jax.tree.map(lambda leaf, at=numbers: leaf[at], chips.programmed) if isinstance(chips, Chips) else None
-        rows.append(np.asarray(run(state, part, keys[numbers])))
+        rows.append(np.asarray(run(state, images, part, keys[numbers])))
     return np.concatenate(rows)[:count] / len(x)
 
 

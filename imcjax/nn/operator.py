@@ -16,7 +16,7 @@ from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing, patches
-from imcjax.nn import direct
+from imcjax.nn import convolved, direct
 from imcjax.nn.pace import paced
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
 from imcjax.quantize import straight_through
@@ -130,14 +130,11 @@ class Operator(nnx.Module):
             x, w = lax.stop_gradient(digital)
 
         def one(chip: Any, x: jax.Array, w: jax.Array, group: jax.Array) -> jax.Array:
-            folded = fold_index(key, group)
-            if isinstance(chip, pipeline.Settled):
-                return pipeline.multiply(chip, x, hardware, settings, key=fold_name(folded, "adc"))
+            own = fold_index(key, group)
             if chip is None and self.direct:
-                return direct.product(x, w, hardware, settings, largest=unit, key=fold_name(folded, "adc"))
-            if chip is None:
-                chip = pipeline.program(w, hardware, settings, key=fold_name(folded, "program"))
-            return pipeline.read(chip, x, hardware, settings, key=fold_name(folded, "read"))
+                return direct.product(x, w, hardware, settings, largest=unit, key=fold_name(own, "adc"))
+            settled, own = self._settled(chip, w, own)
+            return pipeline.multiply(settled, x, hardware, settings, key=fold_name(own, "adc"))
 
         chip = None if self.chip is None else self.chip.get_value()
         groups = w.shape[0]
@@ -153,6 +150,15 @@ class Operator(nnx.Module):
         if self.backward == "straight_through":
             y = straight_through(y, jnp.einsum("...gi,gio->...go", *digital))
         return y
+
+    def _settled(self, chip: Any, w: jax.Array, key: jax.Array | None) -> tuple[pipeline.Settled, jax.Array | None]:
+        """One group's chip at a read, a fresh one where there is none, and the key of what it reads."""
+        if isinstance(chip, pipeline.Settled):
+            return chip, key
+        if chip is None:
+            chip = pipeline.program(w, self.technology, self.settings(), key=fold_name(key, "program"))
+        key = fold_name(key, "read")
+        return pipeline.settle(chip, self.technology, key=key), key
 
     def _noisy(self, w: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
         """The weights with their noise, and the largest without it; None where there is none."""
@@ -220,7 +226,7 @@ class Operator(nnx.Module):
 
 
 class ConvGeneralDilated(Operator):
-    """An `Operator` with the signature of `lax.conv_general_dilated`, for `nnx.Conv`: the convolution unrolled.
+    """An `Operator` with the signature of `lax.conv_general_dilated`, for `nnx.Conv`.
 
     The static geometry is the layer's: window, strides, padding, dilation, groups.
     """
@@ -305,30 +311,43 @@ class ConvGeneralDilated(Operator):
     ) -> jax.Array:
         """As `lax.conv_general_dilated`, channels last."""
         dtype = preferred_element_type or jnp.result_type(x, kernel)
-        plain = self.direct and self.chip is None and self.backward == "exact" and not self.paced
-        if plain and feature_group_count == 1:
-            return self._directly(x, kernel, window_strides, padding, **geometry).astype(dtype)
+        if feature_group_count == 1 and not self.paced:
+            return self._of_images(x, kernel, window_strides, padding, **geometry).astype(dtype)
         rows = self.vectors(x, kernel, window_strides, padding, feature_group_count=feature_group_count, **geometry)
         y = self.matmul(rows, self.matrices(kernel, feature_group_count))
         y = self._packing(kernel.shape, feature_group_count).part(y)
         return y.reshape(*y.shape[:-2], -1).astype(dtype)
 
-    def _directly(self, x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **geometry: Any) -> jax.Array:
-        """On arrays of perfect cells, not unrolled: each pixel is converted once, and XLA convolves."""
+    def _of_images(self, x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **geometry: Any) -> jax.Array:
+        """A convolution without groups, not unrolled where the hardware lets XLA convolve."""
         self._check(x, kernel, geometry.get("lhs_dilation"), 1)
-        key = self._draw()
+        hardware, settings, key = self.technology, self.settings(), self._draw()
         x, kernel = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, kernel))
         w, unit = self._noisy(self.matrices(kernel, 1), key)
+        digital = (x, w[0])
+        if self.backward == "straight_through":
+            x, w = lax.stop_gradient((x, w))
 
-        def convolve(codes: jax.Array, w: jax.Array) -> jax.Array:
-            return self.exactly(codes, w.reshape(kernel.shape), strides, padding, **geometry)
+        def convolve(images: jax.Array, w: jax.Array) -> jax.Array:
+            return self.exactly(images, w.reshape(*kernel.shape[:-1], -1), strides, padding, **geometry)
 
-        adc = fold_name(fold_index(key, jnp.uint32(0)), "adc")
-        y = direct.product(x, w[0], self.technology, self.settings(), largest=unit, key=adc, by=convolve)
+        own = fold_index(key, jnp.uint32(0))
+        chip = None if self.chip is None else jax.tree.map(lambda leaf: leaf[0], self.chip.get_value())
+        if chip is None and self.direct:
+            adc = fold_name(own, "adc")
+            y = direct.product(x, w[0], hardware, settings, largest=unit, key=adc, by=convolve)
+        else:
+            settled, own = self._settled(chip, w[0], own)
+            adc = fold_name(own, "adc")
+            if convolved.applies(hardware, settled, settings):
+                y = convolved.multiply(settled, x, hardware, settings, by=convolve, key=adc)
+            else:
+                rows = self.vectors(x, kernel, strides, padding, **geometry)[..., 0, :]
+                y = pipeline.multiply(settled, rows, hardware, settings, key=adc)
         if self.correction is not None:
             gain, offset = self.correction.get_value()
             y = y * gain[0] + offset[0]
-        return y
+        return straight_through(y, convolve(*digital)) if self.backward == "straight_through" else y
 
 
 def unroll(

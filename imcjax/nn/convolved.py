@@ -1,0 +1,66 @@
+"""Images through programmed arrays without unrolling: each pixel is converted once, and XLA convolves with what columns answer.
+
+Unrolled, a 3 x 3 convolution reads, converts and multiplies each pixel nine times: on a CPU ten times the work of XLA's.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from imcjax import pipeline
+from imcjax.devices import bends
+from imcjax.digits import input_digits
+from imcjax.hardware import Hardware
+from imcjax.settings import Settings, complete
+
+
+MOST_TILES = 4
+"""Row tiles up to which it is worth it: every one is a convolution of all the layer's inputs, most of them with zeros."""
+
+
+def applies(hardware: Hardware, settled: pipeline.Settled, settings: Settings) -> bool:
+    """Whether `multiply` computes what `pipeline.multiply` does of the unrolled images.
+
+    An input of zero drives its one wordline with 0 V, all wordlines are alike, and the columns answer with a matrix.
+    """
+    dac, encoding = hardware.dac, hardware.encoding
+    lines = dac.kind == "sign_magnitude" and settled.dac is None and encoding.rows_per_input == 1 and settings.replicas == 1
+    matrix = not bends(hardware.device) and settled.offsets is None and hardware.accumulation == "digital"
+    return lines and matrix and settled.matrix.shape[1] <= MOST_TILES
+
+
+def multiply(
+    settled: pipeline.Settled,
+    x: Float[Array, "batch *space channels"],
+    hardware: Hardware,
+    settings: Settings,
+    *,
+    by: Callable[[jax.Array, jax.Array], jax.Array],
+    key: jax.Array | None = None,
+) -> Float[Array, "batch *positions n_out"]:
+    """What a settled chip makes of images.
+
+    Args:
+      settled: of one group of channels.
+      x: (batch, *space, channels) images.
+      hardware: the technology, to which this `applies`.
+      settings: the layer's.
+      by: of images and a matrix (taps * channels, any): their convolution.
+      key: noise of the conversions.
+    """
+    settings = complete(settings, hardware)
+    digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
+    k, tiles, rows, slices, n = settled.matrix.shape
+    matrix = settled.matrix.reshape(k, tiles * rows, slices * n)[:, : settled.n_in]
+    tile = jnp.arange(settled.n_in) // rows == jnp.arange(tiles)[:, None]
+    of_tiles = jnp.where(tile[:, None, :, None], matrix, 0)  # (T, K, n_in, S * N)
+    columns: Any = jnp.moveaxis(of_tiles, 2, 0).reshape(settled.n_in, -1)
+    volts = hardware.dac.voltages(digits).reshape(-1, *x.shape[1:])  # (P * batch, *space, channels)
+    answered = by(volts, columns)
+    positions = answered.shape[1:-1]
+    currents = answered.reshape(len(digits), -1, tiles, k, slices, n).transpose(3, 2, 0, 1, 4, 5)
+    y = pipeline.outputs(settled, currents, None, step, place, hardware, settings, key=key)
+    return y.reshape(len(x), *positions, n)
