@@ -33,6 +33,7 @@ from imcjax.keys import fold_name
 from imcjax.layout import by_copy, by_output, copied, deal, one_reference, per_tile, tiling
 from imcjax.pytree import record, static
 from imcjax.settings import Settings, complete
+from imcjax.written import kept
 
 
 @record
@@ -167,7 +168,7 @@ def settle(
     programmed: Programmed, hardware: Hardware, *, key: jax.Array | None = None, time: jax.Array | float = 0.0
 ) -> Settled:
     """The matrix that a chip's columns answer with at one read: worth keeping where many inputs follow."""
-    g = _apart(conductances(programmed, hardware, key=key, time=time), programmed.weight_step)
+    g = conductances(programmed, hardware, key=key, time=time)
     return columns(programmed, answers.of_cells(g, hardware, key=programmed.key), hardware)
 
 
@@ -176,7 +177,9 @@ def conductances(
 ) -> Float[Array, "S D T C r c"]:
     """The cells of a chip at one read, siemens: slices, the cells of a digit, tiles, rows and columns."""
     check(hardware)
-    return per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
+    g = per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
+    # Random numbers in what follows, a difference of columns say, take XLA ten times as long.
+    return kept(g, number=programmed.weight_step)
 
 
 def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:
@@ -263,15 +266,6 @@ def quickly_wired(hardware: Hardware) -> Hardware:
     """The same with the fast approximation of wires, where there is one: for ranges and searches."""
     approximated = hardware.wires is not None and hardware.readout.kind == "current" and not bends(hardware.device)
     return hardware.replace(solver="pade") if approximated else hardware
-
-
-def _apart(g: jax.Array, weight_step: jax.Array) -> jax.Array:
-    """`g`, computed before anything is done with it; NaN for weights that are no numbers.
-
-    XLA would otherwise compute it, random numbers and all, inside of what follows, which takes ten times as long on a CPU (jax
-    0.10.1); it does not look behind a branch.
-    """
-    return lax.cond(jnp.isnan(weight_step), lambda g: jnp.full_like(g, jnp.nan), lambda g: g, g)
 
 
 def _as_array(name: str, value: Any, dims: int | None = None) -> jax.Array:

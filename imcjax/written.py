@@ -51,6 +51,11 @@ def written(compute: Callable[..., jax.Array], *args: Any, number: jax.Array, co
     return value(unknown, *leaves)
 
 
+def kept(value: jax.Array, *, number: jax.Array) -> jax.Array:
+    """`value`, stored before anything is done with it, and so is what a backward pass brings; NaN where `number` is."""
+    return _behind(jnp.isnan(lax.stop_gradient(number).ravel()[0]), lambda value: value, value)
+
+
 def _behind(unknown: jax.Array, compute: Callable[..., jax.Array], *args: Any) -> jax.Array:
     shape = jax.eval_shape(compute, *args)
     return lax.cond(unknown, lambda *_: jnp.full(shape.shape, jnp.nan, shape.dtype), compute, *args)

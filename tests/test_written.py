@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 from imcjax.fast_random import fast_key, rough_normal
 from imcjax.nn.direct import with_noise
-from imcjax.written import written
+from imcjax.written import kept, written
 
 
 def _scaled(x, numbers):
@@ -52,3 +52,12 @@ def test_chips_draw_apart():
     for one, key in zip(together, keys, strict=True):
         np.testing.assert_allclose(one, with_noise(X, jnp.float32(1.0), key), rtol=1e-6)
     assert np.unique(np.asarray(together)).size == together.size
+
+
+def test_kept_is_the_identity():
+    def twice(x):
+        return kept(2 * x, number=jnp.float32(1.0))
+
+    np.testing.assert_array_equal(jax.jit(twice)(X), 2 * X)
+    check_grads(twice, (X,), order=2, modes=("fwd", "rev"))
+    assert np.isnan(kept(X, number=jnp.float32(jnp.nan))).all()

@@ -55,7 +55,9 @@ def run(data: Dataset, out: Path, *, quick: bool) -> list[dict[str, Any]]:
         for way, (solver, options) in WAYS.items():
             case = f"{size}-{way.replace(' ', '_').replace('é', 'e')}"
 
-            def judged(wired: Hardware = wired, solver: str | None = solver, options: Options = options, case: str = case) -> Any:
+            def judged(
+                wired: Hardware = wired, solver: str | None = solver, options: Options = options, case: str = case
+            ) -> Any:
                 flat = wired.replace(wires=None, device=devices.Generic(g_min=G_MIN, g_max=G_MAX))
                 seen = flat if solver is None else wired.replace(solver=solver)
                 model = cases.trained(cases.put_on(plain, seen, data), data, tuning, out / case, rate=5e-4, options=options)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from imcjax.errors import UserError
-from imcjax.nn.operator import Operator, evenly
+from imcjax.nn.operator import Operator
+from imcjax.nn.unrolled import evenly
 from imcjax.nn.variables import HardwareVariable, Noise
 
 

@@ -1,44 +1,61 @@
-"""Convolution of images, quick where XLA's gradient is not."""
+"""Convolution of images, quick where XLA's is not."""
 
 import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from imcjax.nn.operator import unroll
+from imcjax.nn.unrolled import unroll
 
 
 FEW = 4
 """Channels up to which XLA's convolution to the gradient of the inputs, which has so many outputs, is slow on a CPU."""
+THIN = 8
+"""Channels up to which XLA's convolution is slow on a CPU where the outputs do not fill its vectors."""
+VECTOR = 32
+"""Outputs that do."""
 
 
 def convolve(x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any, **geometry: Any) -> jax.Array:
     """`lax.conv_general_dilated`, channels last.
 
-    The gradient to inputs of few channels is that of the unrolled product: for the 28 x 28 images of LeNet-5 a third of the
-    time. A learned input range of a first layer asks for it, and nothing else does.
+    Images of few channels have outputs of zeros added on a CPU: for LeNet-5 that takes a third of the time. The gradient to
+    inputs of few channels is that of the unrolled product, a third of the time too: a learned input range of a first layer asks
+    for it, and nothing else does.
     """
     dilates = math.prod(geometry.get("lhs_dilation") or (1,)) > 1
-    if kernel.shape[-2] > FEW or geometry.get("feature_group_count", 1) > 1 or dilates or jax.default_backend() != "cpu":
+    channels, outputs = kernel.shape[-2:]
+    grouped = geometry.get("feature_group_count", 1) > 1
+    if channels > THIN or grouped or dilates or jax.default_backend() != "cpu":
+        return lax.conv_general_dilated(x, kernel, window_strides, padding, **geometry)
+
+    def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(x, kernel, window_strides, padding, **geometry)
 
     @jax.custom_jvp
-    def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return lax.conv_general_dilated(x, kernel, window_strides, padding, **geometry)
+    def value(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if outputs >= VECTOR:
+            return product(x, kernel)
+        filled = jnp.pad(kernel, [(0, 0)] * (kernel.ndim - 1) + [(0, VECTOR - outputs)])
+        return product(x, filled)[..., :outputs]
 
     def derivative(primals: Any, tangents: Any) -> tuple[jax.Array, Any]:
         (x, kernel), (dx, dkernel) = primals, tangents
         parts = []
         if not isinstance(dx, SymbolicZero):
-            rows = unroll(dx, kernel.shape, window_strides, padding, geometry.get("rhs_dilation"), 1)[..., 0, :]
-            flat = kernel.reshape(-1, kernel.shape[-1])
-            parts.append(lax.dot_general(rows, flat, (((rows.ndim - 1,), (0,)), ((), ())), precision=geometry.get("precision")))
+            parts.append(unrolled(dx, kernel) if channels <= FEW else product(dx, kernel))
         if not isinstance(dkernel, SymbolicZero):
             parts.append(product(x, dkernel))
-        value = product(x, kernel)
-        return value, sum(parts).astype(value.dtype) if parts else SymbolicZero(value.aval)  # type: ignore[union-attr]
+        found = value(x, kernel)
+        return found, sum(parts).astype(found.dtype) if parts else SymbolicZero(found.aval)  # type: ignore[union-attr]
 
-    product.defjvp(derivative, symbolic_zeros=True)
-    return product(x, kernel)
+    def unrolled(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        rows = unroll(x, kernel.shape, window_strides, padding, geometry.get("rhs_dilation"), 1)[..., 0, :]
+        flat = kernel.reshape(-1, outputs)
+        return lax.dot_general(rows, flat, (((rows.ndim - 1,), (0,)), ((), ())), precision=geometry.get("precision"))
+
+    value.defjvp(derivative, symbolic_zeros=True)
+    return value(x, kernel)

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -15,9 +14,11 @@ from imcjax.answers import of_cells
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
-from imcjax.mapping import Packing, patches
+from imcjax.mapping import Packing
 from imcjax.nn import convolved, direct
+from imcjax.nn.convolution import convolve
 from imcjax.nn.pace import paced
+from imcjax.nn.unrolled import some_vectors, unroll
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
 from imcjax.quantize import straight_through
 from imcjax.settings import Settings
@@ -328,84 +329,23 @@ class ConvGeneralDilated(Operator):
         if self.backward == "straight_through":
             x, w = lax.stop_gradient((x, w))
 
-        def convolve(images: jax.Array, w: jax.Array) -> jax.Array:
-            return self.exactly(images, w.reshape(*kernel.shape[:-1], -1), strides, padding, **geometry)
+        def by(images: jax.Array, w: jax.Array) -> jax.Array:
+            return convolve(images, w.reshape(*kernel.shape[:-1], -1), strides, padding, **geometry)
 
         own = fold_index(key, jnp.uint32(0))
         chip = None if self.chip is None else jax.tree.map(lambda leaf: leaf[0], self.chip.get_value())
         if chip is None and self.direct:
             adc = fold_name(own, "adc")
-            y = direct.product(x, w[0], hardware, settings, largest=unit, key=adc, by=convolve)
+            y = direct.product(x, w[0], hardware, settings, largest=unit, key=adc, by=by)
         else:
             settled, own = self._settled(chip, w[0], own)
             adc = fold_name(own, "adc")
             if convolved.applies(hardware, settled, settings):
-                y = convolved.multiply(settled, x, hardware, settings, by=convolve, key=adc)
+                y = convolved.multiply(settled, x, hardware, settings, by=by, key=adc)
             else:
                 rows = self.vectors(x, kernel, strides, padding, **geometry)[..., 0, :]
                 y = pipeline.multiply(settled, rows, hardware, settings, key=adc)
         if self.correction is not None:
             gain, offset = self.correction.get_value()
             y = y * gain[0] + offset[0]
-        return straight_through(y, convolve(*digital)) if self.backward == "straight_through" else y
-
-
-def unroll(
-    x: jax.Array,
-    kernel_shape: Sequence[int],
-    strides: Sequence[int],
-    padding: Any,
-    dilation: Sequence[int] | None,
-    groups: int,
-) -> jax.Array:
-    """The input vectors (batch, *positions, groups, n_in) of a channels-last convolution; padding as in `lax`."""
-    window, dilation, pads, _ = _geometry(x.shape, kernel_shape, strides, padding, dilation)
-    taps = patches(x, window, tuple(strides), pads, dilation)
-    return _by_group(taps.reshape(*taps.shape[:-1], math.prod(window), -1), groups)
-
-
-def some_vectors(
-    x: jax.Array,
-    kernel_shape: Sequence[int],
-    strides: Sequence[int],
-    padding: Any,
-    dilation: Sequence[int] | None,
-    groups: int,
-    most: int,
-) -> tuple[jax.Array, int]:
-    """At most `most` of the vectors that `unroll` gives, evenly chosen, as (vectors, groups, n_in); and how many there are."""
-    window, dilation, pads, spans = _geometry(x.shape, kernel_shape, strides, padding, dilation)
-    padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
-    outs = [(n - s) // t + 1 for n, s, t in zip(padded.shape[1:-1], spans, strides, strict=True)]
-    total = x.shape[0] * math.prod(outs)
-    image, *position = np.unravel_index(evenly(total, most), (x.shape[0], *outs))
-    corners = np.stack([image, *(p * t for p, t in zip(position, strides, strict=True))], axis=1).astype(np.int32)
-
-    def cut(corner: jax.Array) -> jax.Array:
-        seen = lax.dynamic_slice(padded, [*corner, jnp.int32(0)], (1, *spans, x.shape[-1]))
-        return seen[(0, *(slice(None, None, d) for d in dilation))].reshape(math.prod(window), -1)
-
-    return _by_group(jax.vmap(cut)(jnp.asarray(corners)), groups), total
-
-
-def evenly(length: int, most: int) -> np.ndarray:
-    """Indices of at most `most` of `length` things, the first and the last among them."""
-    return np.linspace(0, length - 1, min(most, length)).astype(int)
-
-
-def _geometry(
-    shape: Sequence[int], kernel_shape: Sequence[int], strides: Sequence[int], padding: Any, dilation: Sequence[int] | None
-) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]], list[int]]:
-    window = tuple(kernel_shape[:-2])
-    dilation = (1,) * len(window) if dilation is None else tuple(dilation)
-    spans = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
-    if isinstance(padding, str):
-        padding = lax.padtype_to_pads(shape[1:-1], spans, strides, padding)
-    return window, dilation, list(padding), spans
-
-
-def _by_group(taps: jax.Array, groups: int) -> jax.Array:
-    """(..., taps, channels) as (..., groups, taps * channels / groups)."""
-    parts = taps.reshape(*taps.shape[:-1], groups, -1)
-    parts = jnp.swapaxes(parts, -3, -2)  # (..., groups, taps, channels / groups)
-    return parts.reshape(*parts.shape[:-2], -1)
+        return straight_through(y, by(*digital)) if self.backward == "straight_through" else y

@@ -12,7 +12,8 @@ from rich.progress import track
 
 from imcjax.errors import UserError
 from imcjax.nn.hooks import hook_name, member_path, modules, operators, placed, stack_of
-from imcjax.nn.operator import Operator, evenly
+from imcjax.nn.operator import Operator
+from imcjax.nn.unrolled import evenly
 
 
 SAMPLES = 1024

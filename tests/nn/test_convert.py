@@ -9,7 +9,7 @@ from flax import nnx
 import imcjax
 from imcjax import Hardware, Rule, UserError
 from imcjax.nn import HardwareVariable, layers, operators
-from imcjax.nn.operator import some_vectors, unroll
+from imcjax.nn.unrolled import some_vectors, unroll
 
 from .example import NOISY, QUANTIZED, Net, close, data, net, run
 

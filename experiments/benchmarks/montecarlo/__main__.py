@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+import imcjax
 from experiments.benchmarks import timing
-from imcjax import Hardware, devices, pipeline
+from imcjax import Hardware, converters, devices, models, pipeline
 from imcjax.fast_random import fast_key, normal
 from imcjax.files import write_json, write_text
 from imcjax.keys import fold_index, fold_name
@@ -44,6 +46,8 @@ class Options:
     """Processors that both may use."""
     rounds: int = 5
     """How often they take turns."""
+    networks: tuple[int, ...] = (10, 100, 1000)
+    """So many chips of LeNet-5 on 1000 images are judged by one call each, to see how time and memory grow; () for none."""
 
 
 def main(options: Options) -> dict[str, Any]:
@@ -66,7 +70,38 @@ def main(options: Options) -> dict[str, Any]:
             row = {"work": work, "solver": name, **spent, "ns_per_cell": spent["min_s"] / (options.chips * CELLS) * 1e9}
             result["rows"].append(row | {"ratio": None if peer is None else peer / spent["min_s"]})
     result["normals"] = [floor(name, key, options.rounds) for name, key in KEYS.items()]
+    result["networks"] = networks(options.networks)
     return result
+
+
+def networks(counts: tuple[int, ...]) -> list[dict[str, Any]]:
+    """`imcjax.nn.evaluate` of LeNet-5 on 1000 images and so many chips: seconds and memory, those of compiling apart."""
+    if not counts:
+        return []
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(1000, 28, 28, 1)).astype(np.float32), rng.integers(0, 10, 1000)
+    hardware = HARDWARE.replace(adc=converters.Adc(bits=8), dac=converters.Dac(input_bits=8, bits=8))
+    model = imcjax.convert(models.build("lenet5", (28, 28, 1), 10, 0), hardware)
+    imcjax.calibrate(model, [x[:200]], progress=False)
+
+    def judge(count: int) -> Any:
+        return imcjax.nn.evaluate(model, x, y, key=fast_key(0), chips=count, times=(DAY_S,))
+
+    start = time.perf_counter()
+    judge(1)
+    first, rows = time.perf_counter() - start, []
+    for count in counts:
+        spent: list[float] = []
+
+        def once(count: int = count, spent: list[float] = spent) -> Any:
+            start = time.perf_counter()
+            found = judge(count)
+            spent.append(time.perf_counter() - start)
+            return found
+
+        memory = timing.peak_bytes(once)
+        rows.append({"chips": count, "s": spent[0], "first_s": first, "peak_bytes": memory})
+    return rows
 
 
 KEYS = {"jax.random": jax.random.key, "jax.random (rbg)": lambda seed: jax.random.key(seed, impl="rbg"), "fast": fast_key}
@@ -156,6 +191,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def network_cells(row: dict[str, Any]) -> list[str]:
+    """Chips, time of the call with its compiling, time for each, memory."""
+    memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
+    return [str(row["chips"]), f"{row['s']:.3g} s", f"{1e3 * row['s'] / row['chips']:.3g} ms", memory]
+
+
 def table(result: dict[str, Any]) -> Table:
     """Times and ratios."""
     title = f"{result['chips']} chips of {CELLS} cells, {result['threads']} thread(s)"
@@ -166,6 +207,9 @@ def table(result: dict[str, Any]) -> Table:
         shown.add_row(row["work"], row["solver"], *seconds, f"{row['ns_per_cell']:.3g}", ratio)
     for row in result["normals"]:
         shown.add_row("one normal number", row["generator"], "", "", f"{row['ns_per_normal']:.3g}", "")
+    for row in result["networks"]:
+        chips, whole, each, memory = network_cells(row)
+        shown.add_row(f"{chips} chips of LeNet-5, 1000 images", "imcjax, fast", whole, "", f"{each} a chip", memory)
     return shown
 
 
@@ -179,6 +223,9 @@ def save(result: dict[str, Any], path: Path) -> None:
         lines.append(f"| {row['work']} | {row['solver']} | {row['min_s']:.3g} s | {row['ns_per_cell']:.3g} | {ratio} |")
     for row in result["normals"]:
         lines.append(f"| one normal number | {row['generator']} | | {row['ns_per_normal']:.3g} | |")
+    if result["networks"]:
+        lines += ["", "| chips of LeNet-5, 1000 images after a day | one call | a chip | memory |", "| --- | --- | --- | --- |"]
+        lines += [f"| {' | '.join(network_cells(row))} |" for row in result["networks"]]
     head = f"# {result['chips']} chips of {CELLS} phase-change cells, {result['threads']} thread(s) for both\n\n"
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     write_text(path.with_suffix(".md"), f"{head}{versions}. The network is 784-512-256-10.\n\n" + "\n".join(lines) + "\n")

@@ -55,6 +55,8 @@ class Options:
     """How often they take turns."""
     resnet: bool = False
     """Measure ResNet-20 on 32 images of 32 x 32 pixels too."""
+    scaling: bool = False
+    """Measure the perceptron's step with other batches, tiles and numbers of chips too."""
 
 
 class MLP(nnx.Module):
@@ -74,7 +76,7 @@ class MLP(nnx.Module):
 def main(options: Options) -> dict[str, Any]:
     """Measure everything that the options ask for."""
     threads = timing.use_threads(options.threads)
-    result: dict[str, Any] = {"threads": threads, "versions": _versions(), "rows": [], "left_out": []}
+    result: dict[str, Any] = {"threads": threads, "versions": versions(), "rows": [], "left_out": []}
     works: dict[str, tuple[Any, tuple[int, ...]]] = {"MLP 784-512-256-10, batch 128": (MLP(nnx.Rngs(0)), (128, 784))}
     if options.resnet:
         works["ResNet-20, batch 32"] = (models.build("resnet20", (32, 32, 3), 10, 0), (32, 32, 32, 3))
@@ -102,7 +104,31 @@ def main(options: Options) -> dict[str, Any]:
             row = {"work": work, "solver": name, **spent, "first_s": first[name], "peak_bytes": memory}
             ratio = None if lightning is None else lightning / spent["min_s"]
             result["rows"].append(row | {"times_flax": spent["min_s"] / base, "lightning_speed": ratio})
+    if options.scaling:
+        result["scaling"] = scaling(options.rounds)
     return result
+
+
+VARIED = {"batch": (32, 128, 512), "rows": (128, 256, 512), "chips": (1, 2, 4)}
+"""What is varied by itself: inputs a step, the arrays' rows and columns, chips a step."""
+USUAL = {"batch": 128, "rows": 512, "chips": 1}
+
+
+def scaling(rounds: int) -> list[dict[str, Any]]:
+    """The perceptron's step with the fast generator, with one number at a time changed."""
+    cases = [USUAL | {name: value} for name, values in VARIED.items() for value in values]
+    cases = [case for i, case in enumerate(cases) if case not in cases[:i]]
+    model, rng = MLP(nnx.Rngs(0)), np.random.default_rng(1)
+    jobs = {}
+    for case in cases:
+        x = rng.normal(size=(case["batch"], 784)).astype(np.float32)
+        y = rng.integers(0, 10, case["batch"]).astype(np.int32)
+        hardware = HARDWARE.replace(rows=case["rows"], cols=case["rows"])
+        jobs[str(case)] = our_step(model, x, y, fast_key(0), hardware=hardware, chips=case["chips"])
+    for job in jobs.values():
+        jax.block_until_ready(job())
+    times = timing.take_turns(jobs, rounds)
+    return [case | times[str(case)] | {"peak_bytes": timing.peak_bytes(jobs[str(case)])} for case in cases]
 
 
 def flax_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
@@ -131,13 +157,15 @@ def flax_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
     return run
 
 
-def our_step(model: Any, x: np.ndarray, y: np.ndarray, key: jax.Array) -> Callable[[], Any]:
+def our_step(
+    model: Any, x: np.ndarray, y: np.ndarray, key: jax.Array, *, hardware: Hardware = HARDWARE, chips: int = 1
+) -> Callable[[], Any]:
     """The same model with every product on hardware; fresh noise in every step."""
-    converted = imcjax.convert(model, HARDWARE)
-    largest = 127 * unit_current(HARDWARE)  # ampere, of the largest product: inputs have a sign and seven bits
+    converted = imcjax.convert(model, hardware)
+    largest = 127 * unit_current(hardware)  # ampere, of the largest product: inputs have a sign and seven bits
     for operator in operators(converted).values():
         operator.set_range("adc_range", ADC_RANGE * largest)
-    trainer = Trainer(converted, optax.sgd(RATE), Training(weight_noise=WEIGHT_NOISE), key=key)
+    trainer = Trainer(converted, optax.sgd(RATE), Training(weight_noise=WEIGHT_NOISE, chips=chips), key=key)
     inputs, labels = jnp.asarray(x), jnp.asarray(y)
     held = {"state": trainer.start()}
 
@@ -148,7 +176,8 @@ def our_step(model: Any, x: np.ndarray, y: np.ndarray, key: jax.Array) -> Callab
     return run
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what is measured, where it is installed."""
     found = {}
     for name in ("jax", "jaxlib", "flax", "torch", "aihwkit-lightning", "aihwkit"):
         try:
@@ -178,7 +207,17 @@ def save(result: dict[str, Any], path: Path) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     left = "".join(f"\n{entry['solver']} was left out of {entry['work']}: {entry['reason']}." for entry in result["left_out"])
     head = f"# One training step, {result['threads']} thread(s) for all\n\n{versions}.\n\n"
-    write_text(path.with_suffix(".md"), head + "\n".join(lines) + "\n" + left + ("\n" if left else ""))
+    table = head + "\n".join(lines) + "\n" + left + ("\n" if left else "")
+    if result.get("scaling"):
+        heads = (*USUAL, "least", "median", "memory")
+        table += "\n# The perceptron's step, one number changed at a time\n\n"
+        rows = [heads, ["---"] * len(heads)]
+        for case in result["scaling"]:
+            memory = "" if case["peak_bytes"] is None else f"{case['peak_bytes'] / 2**20:.0f} MiB"
+            times = [f"{1e3 * case[name]:.3g} ms" for name in ("min_s", "median_s")]
+            rows.append([*(str(case[name]) for name in USUAL), *times, memory])
+        table += "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    write_text(path.with_suffix(".md"), table)
 
 
 if __name__ == "__main__":
