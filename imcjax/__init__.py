@@ -18,8 +18,12 @@ from imcjax.settings import Settings as Settings
 
 
 if TYPE_CHECKING:
+    from imcjax import codesign as codesign
     from imcjax import cost as cost
+    from imcjax import data as data
+    from imcjax import models as models
     from imcjax import nn as nn
+    from imcjax import training as training
     from imcjax.nn import Rule as Rule
     from imcjax.nn import calibrate as calibrate
     from imcjax.nn import convert as convert
@@ -29,11 +33,12 @@ if TYPE_CHECKING:
 __version__ = _version("imcjax")
 
 # The core needs no Flax; what does is imported on first use.
+_PACKAGES = ("codesign", "cost", "data", "models", "nn", "training")
 _LAZY = dict.fromkeys(("Rule", "calibrate", "convert", "diagnose", "summary"), "imcjax.nn")
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("cost", "nn"):
+    if name in _PACKAGES:
         return importlib.import_module(f"imcjax.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
@@ -41,5 +46,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    shown = {name for name in globals() if not name.startswith("_")} | set(_LAZY) | {"cost", "nn"}
+    shown = {name for name in globals() if not name.startswith("_")} | set(_LAZY) | set(_PACKAGES)
     return sorted(shown - {"Any", "TYPE_CHECKING", "importlib"})

@@ -8,6 +8,9 @@ import zlib
 from typing import overload
 
 import jax
+import jax.numpy as jnp
+
+from imcjax.errors import UserError
 
 
 Key = jax.Array
@@ -33,3 +36,18 @@ def fold_index(key: Key | None, index: int | jax.Array) -> Key | None: ...
 def fold_index(key: Key | None, index: int | jax.Array) -> Key | None:
     """The key of part number `index` (a tile, a chip, a training step)."""
     return None if key is None else jax.random.fold_in(key, index)
+
+
+def check_key(key: Key | None, name: str = "key") -> None:
+    """Refuse what is neither one random key nor None.
+
+    Raises:
+      UserError: naming the argument `name`.
+    """
+    if key is None:
+        return
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    raw = hasattr(key, "dtype") and key.dtype == jnp.uint32 and key.ndim == 1  # of jax.random.PRNGKey
+    if not raw and not (typed and key.ndim == 0):
+        given = f"{len(key)} keys" if typed else f"a {type(key).__name__}"
+        raise UserError(f"{name} is {given}; give one random key, as jax.random.key(0), or None for the noise-free mean.")

@@ -34,3 +34,7 @@ def test_the_check_sees_an_import():
 
 def test_nn_is_reached_from_the_top_level_on_first_use():
     assert loaded_by("import imcjax; imcjax.convert; imcjax.Rule; imcjax.calibrate; imcjax.summary") >= {"flax"}
+
+
+def test_packages_are_reached_from_the_top_level_on_first_use():
+    assert loaded_by("import imcjax; imcjax.training.fit; imcjax.data.load; imcjax.models.build") >= {"flax", "optax"}

@@ -5,7 +5,7 @@ from functools import partial
 
 from flax import nnx
 
-from imcjax.errors import UserError, nearest
+from imcjax.errors import UserError, check_number, nearest
 from imcjax.models.lenet5 import LeNet5
 from imcjax.models.mlp import MLP
 from imcjax.models.mobilenet import MobileNetV2
@@ -41,9 +41,10 @@ def build(name: str, shape: tuple[int, ...], classes: int, seed: int) -> nnx.Mod
     """The model `name` for samples of `shape`, its weights drawn from `seed`; it maps (batch, *shape) to (batch, classes).
 
     Raises:
-      UserError: where the name is unknown, or the model cannot take samples of this shape.
+      UserError: where the name is unknown, there are no classes, or the model cannot take samples of this shape.
     """
     known = MODELS | LARGER
     if name not in known:
         raise UserError(f"there is no model {name!r}{nearest(name, known)}; give one of these names.")
+    check_number("classes", classes, 1, whole=True)
     return known[name](shape, classes, rngs=nnx.Rngs(seed))

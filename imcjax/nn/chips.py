@@ -17,7 +17,7 @@ from imcjax import pipeline
 from imcjax.devices.base import check_time
 from imcjax.devices.compensation import column_scale, global_scale
 from imcjax.errors import UserError, check_number, nearest
-from imcjax.keys import fold_index, fold_name
+from imcjax.keys import check_key, fold_index, fold_name
 from imcjax.layout import by_output, tiling
 from imcjax.nn.batchnorm_statistics import norms_of, take_statistics
 from imcjax.nn.hooks import hook_name, layers, matrices, member_path, operators, placed, together
@@ -47,6 +47,9 @@ class Chips:
         return jax.tree.leaves(self.programmed)[0].shape[0]
 
     def __getitem__(self, index: int) -> "Chips":
+        # JAX takes an index out of range for the last one: a loop over the chips would never end.
+        if isinstance(index, int | np.integer) and not -len(self) <= index < len(self):
+            raise IndexError(f"there is no chip {index} among {len(self)}")
         return jax.tree.map(lambda leaf: leaf[index], self)
 
 
@@ -71,6 +74,8 @@ def program_chips(model: Any, key: jax.Array | None, count: int = 1, *, chunk: i
     """
     check_number("count", count, 1, whole=True)
     check_number("chunk", chunk, 1, whole=True)
+    check_key(key)
+    count, chunk = int(count), int(chunk)
     _checked(model)
     if key is None:
         return Chips(jax.tree.map(lambda leaf: leaf[None], _program(model, None)), None)
@@ -109,6 +114,7 @@ def on_chip(
     Raises:
       UserError: an unknown compensation, a chip of another model, a time that the device does not cover.
     """
+    _check_single(chip)
     if compensation is not None and compensation not in COMPENSATIONS:
         raise UserError(f"compensation is {compensation!r}{nearest(str(compensation), COMPENSATIONS)}.")
     found, ops = layers(model), operators(model)
@@ -117,6 +123,8 @@ def on_chip(
             f"The chip holds the layers {', '.join(chip.programmed)}, the model has {', '.join(ops)} on hardware; give the "
             "model that the chip was programmed with."
         )
+    if columns is not None and (not isinstance(columns, dict) or set(columns) != set(ops)):
+        raise UserError("columns is not what the model's layers see; give imcjax.nn.record_inputs(model, batches).")
     settled = {path: _settle(op, chip.programmed[path], chip.key, time, compensation) for path, op in ops.items()}
     corrections = None
     if columns is not None:
@@ -172,13 +180,12 @@ def evaluate(
     Raises:
       UserError: as `on_chip`; inputs and classes that do not fit each other.
     """
-    x, y = np.asarray(x), np.asarray(y)
-    if len(x) != len(y) or len(x) == 0:
-        raise UserError(f"x has {len(x)} inputs and y {len(y)} classes; give one class for each of at least one input.")
+    x, y, times = np.asarray(x), np.asarray(y), np.atleast_1d(np.asarray(times, float))
+    _check_evaluation(x, y, key, chips, times, chunk, batch)
     _checked(model)
     for operator in operators(model).values():
         if operator.technology.device.covers is not None:
-            check_time(operator.technology.device, np.asarray(times, float))
+            check_time(operator.technology.device, times)
     keys = chips.key if isinstance(chips, Chips) else None if key is None else chip_keys(key, np.arange(chips))
     count = 1 if keys is None else len(keys)
     seen = None if columns is None else record_inputs(model, [columns])
@@ -225,10 +232,18 @@ def evaluate(
 
 
 def save_chips(chips: Chips, folder: str | Path) -> None:
-    """Keep chips in `folder`, whole or not at all."""
+    """Keep chips in `folder`, whole or not at all, in place of those that are there.
+
+    Raises:
+      UserError: no `Chips`, or a folder that cannot be written.
+    """
     from imcjax.training import Store  # with it comes Orbax
 
-    Store(Path(folder)).save("chips", len(chips), chips, {"keyed": chips.key is not None})
+    if not isinstance(chips, Chips) or np.ndim(chips.key) > 1 or (chips.key is not None and np.ndim(chips.key) == 0):
+        raise UserError(f"chips is a {type(chips).__name__}; give the Chips that program_chips returned, all of them.")
+    store, generator = Store(Path(folder)), None if chips.key is None else _generator(chips.key)
+    # Steps count the saves: by the number of chips, fewer than before would be taken for an older save.
+    store.save("chips", (store.step("chips") or 0) + 1, chips, {"count": len(chips), "generator": generator})
 
 
 def load_chips(folder: str | Path, model: Any, key: jax.Array | None = None) -> Chips:
@@ -240,19 +255,55 @@ def load_chips(folder: str | Path, model: Any, key: jax.Array | None = None) -> 
       key: any key of the same generator as the chips'; None: `jax.random.key`'s.
 
     Raises:
-      UserError: nothing there, or chips of another model.
+      UserError: nothing there, chips of another model, or keys of another generator.
     """
     from imcjax.training import Store
 
     store = Store(Path(folder))
-    notes, step = store.notes("chips"), store.step("chips")
-    if notes is None or step is None:
+    notes = store.notes("chips")
+    if notes is None:
         raise UserError(f"There are no chips in {folder}; give a folder that save_chips has written.")
-    keys = chip_keys(jax.random.key(0) if key is None else key, np.arange(step)) if notes["keyed"] else None
-    shapes = jax.eval_shape(lambda: program_chips(model, None if keys is None else keys[0], step))
+    count, keys = notes["count"], None
+    if notes["generator"] is not None:
+        key = jax.random.key(0) if key is None else key
+        if _generator(key) != notes["generator"]:
+            raise UserError(
+                f"The chips in {folder} have keys of the generator {notes['generator']!r}, and key is one of "
+                f"{_generator(key)!r}; give load_chips a key of that generator, as imcjax.fast_random.fast_key(0)."
+            )
+        keys = chip_keys(key, np.arange(count))
+    shapes = jax.eval_shape(lambda: program_chips(model, None if keys is None else keys[0], count))
     found = store.load("chips", Chips(shapes.programmed, keys))
     assert found is not None
     return found[1]
+
+
+def _generator(key: jax.Array) -> str:
+    return str(jax.random.key_impl(key))
+
+
+def _check_single(chip: Any) -> None:
+    if not isinstance(chip, Chips):
+        raise UserError(f"chip is a {type(chip).__name__}; give one of the Chips that program_chips returned: chips[0].")
+    if np.ndim(chip.key) > 0:
+        raise UserError(f"chip holds {len(chip)} chips; give one of them: chips[0].")
+
+
+def _check_evaluation(x: np.ndarray, y: np.ndarray, key: Any, chips: Any, times: np.ndarray, chunk: int, batch: int) -> None:
+    if np.ndim(x) == 0 or np.ndim(y) != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise UserError(
+            f"x has shape {x.shape} and y holds {y.dtype} numbers of shape {y.shape}; give inputs (n, ...) and whole numbers "
+            "of classes (n,)."
+        )
+    if len(x) != len(y) or len(x) == 0:
+        raise UserError(f"x has {len(x)} inputs and y {len(y)} classes; give one class for each of at least one input.")
+    check_key(key)
+    for name, value in (("chunk", chunk), ("batch", batch), ("chips", 1 if isinstance(chips, Chips) else chips)):
+        check_number(name, value, 1, whole=True)
+    if key is None and not isinstance(chips, Chips) and chips > 1:
+        raise UserError(f"chips is {chips} and key None, without which all chips are the same; give a key, or chips=1.")
+    if times.ndim != 1 or len(times) == 0:
+        raise UserError(f"times has shape {times.shape}; give a sequence of at least one number of seconds.")
 
 
 def _checked(model: Any) -> None:

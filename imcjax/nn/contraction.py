@@ -53,6 +53,8 @@ class DotGeneral(Operator):
           UserError: another contraction than the layer's own, or inputs that do not fit the kernel.
         """
         self.check_single()
+        if x.size == 0 or x.ndim == 0:
+            raise UserError(f"Layer {self.path!r} was given inputs of shape {x.shape}; give at least one vector.")
         free, batch, contracted = self._input_axes(x.ndim, dimension_numbers)
         for ours, theirs in zip((batch, contracted), self.kernel_axes, strict=True):
             given, wanted = (tuple(a.shape[axis] for axis in axes) for a, axes in ((x, ours), (kernel, theirs)))

@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 
 from imcjax.errors import UserError
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_name
 from imcjax.nn import linen
 from imcjax.nn.batchnorm import fold_batchnorm
-from imcjax.nn.hooks import hook, kernel_axes, modules, stack_of
-from imcjax.nn.operator import BITS
+from imcjax.nn.formats import FakeQuantized
+from imcjax.nn.hooks import hook, hook_name, kernel_axes, modules, stack_of
+from imcjax.nn.operator import BITS, Operator
 from imcjax.nn.rules import Rule, as_rules, match
 from imcjax.nn.variables import HardwareVariable, Noise
 from imcjax.settings import Settings, complete
@@ -52,6 +54,8 @@ def convert(
         BatchNorm that cannot be folded.
     """
     modules(model)  # refuses what is no module
+    if batchnorm is not None and not isinstance(batchnorm, str | Mapping):
+        raise UserError(f"batchnorm is {batchnorm!r}; give 'digital', 'fold' or a mapping of BatchNorm paths to layer paths.")
     model = linen.opened(nnx.clone(model), sample)
     if batchnorm != "digital":
         fold_batchnorm(model, None if isinstance(batchnorm, str) else batchnorm, mode=batchnorm)
@@ -64,13 +68,14 @@ def convert(
     chosen = match(as_rules(rules), {path: hook(layer).op_name for path, layer in found.items()})
     if all(rule.digital for rule in chosen.values()):
         raise UserError("The rules leave every layer digital; name at least one layer with hardware.")
-    shared = _Shared(None if rngs is None else fold_name(rngs["imc"](), "imcjax"))
+    shared = _Shared(_stream(rngs))
     for path, rule in chosen.items():
         technology = rule.technology()
         if technology is None:
             continue
         layer = found[path]
         stack = stack_of(path, layer)
+        _check_operation(path, layer)
         _check_widths(rule, technology)
         bits = {
             "weight_bits": _width(rule.weight_bits, technology.encoding.weight_bits),
@@ -85,6 +90,28 @@ def convert(
         placed.replicas = rule.replicas
         setattr(layer, place, nnx.data(placed))
     return model
+
+
+def _check_operation(path: str, layer: Any) -> None:
+    """Refuse to put an operator in the place of one that computes something else than the plain product."""
+    place = hook_name(layer)
+    given, plain = getattr(layer, place), (None, lax.dot_general, lax.conv_general_dilated, jnp.einsum)
+    own = getattr(layer, "dot_general_cls", None)
+    if own is not None or not (any(given is known for known in plain) or isinstance(given, Operator | FakeQuantized)):
+        raise UserError(
+            f"Layer {path!r} has a {place} of its own ({own or given}), which an array would replace; leave it digital with "
+            f"Rule({path!r}, digital=True), or give it the plain one."
+        )
+
+
+def _stream(rngs: Any) -> jax.Array | None:
+    if rngs is None:
+        return None
+    # A default stream stands in for one that is not there by name.
+    if not isinstance(rngs, nnx.Rngs) or not ("imc" in rngs or "default" in rngs):
+        given = f"without a stream 'imc' ({', '.join(rngs)})" if isinstance(rngs, nnx.Rngs) else f"a {type(rngs).__name__}"
+        raise UserError(f"rngs is {given}; give nnx.Rngs(imc=0), or None for layers that draw no noise.")
+    return fold_name(rngs["imc"](), "imcjax")
 
 
 class _Shared:

@@ -23,6 +23,7 @@ class Held(nnx.Module):
       op: the operator, or None while it is digital.
       name: what it is called in summaries.
       op_name, kernel_axes, groups: as `Hook` has them, static.
+      ndim: axes of the kernel of one layer; it has more where `linen.scan` or `linen.vmap` stacks layers.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Held(nnx.Module):
         op_name: str,
         kernel_axes: Any = ((), (0,)),
         groups: int = 1,
+        ndim: int = 2,
     ):
         self.path = path
         self.kernel = kernel
@@ -42,6 +44,7 @@ class Held(nnx.Module):
         self.op_name = op_name
         self.kernel_axes = kernel_axes
         self.feature_group_count = groups
+        self.ndim = ndim
         self.mask: Any = nnx.data(None)
 
 
@@ -100,8 +103,26 @@ def stack_of(path: str, layer: Any) -> tuple[int, ...]:
     """The axes that a layer's kernel has before its own: it is several layers, created by `nnx.vmap` and run by `nnx.scan`.
 
     Raises:
-      UserError: layers that are stacked along another axis than the first.
+      UserError: layers that are stacked along another axis than the first, or by Linen.
     """
+    stack, own = leading_axes(layer)
+    if stack is None and isinstance(layer, Held):
+        raise UserError(
+            f"Layer {path!r} is a stack of layers ({layer.name} under linen.scan or linen.vmap), which is not converted; leave "
+            f"it digital with Rule({path!r}, digital=True), or write the model in nnx."
+        )
+    if stack is None:
+        shape = layer.kernel.get_value().shape
+        raise UserError(
+            f"Layer {path!r} has a kernel of shape {shape} in place of {own} behind a leading axis; stack layers along axis 0, "
+            f"or leave it digital with Rule({path!r}, digital=True)."
+        )
+    return stack
+
+
+def leading_axes(layer: Any) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """The leading axes of a layer's kernel, None where the others are not in their place; and its own shape."""
+    shape = layer.kernel.get_value().shape
     if isinstance(layer, nnx.LinearGeneral):
         own = (*layer.batch_axis.values(), *layer.in_features, *layer.out_features)
     elif isinstance(layer, nnx.Linear):
@@ -109,15 +130,9 @@ def stack_of(path: str, layer: Any) -> tuple[int, ...]:
     elif isinstance(layer, nnx.Einsum | nnx.Conv):
         own = tuple(layer.kernel_shape)
     else:
-        return ()
-    shape = layer.kernel.get_value().shape
+        return (() if len(shape) == layer.ndim else None), shape
     extra = len(shape) - len(own)
-    if shape[extra:] != own:
-        raise UserError(
-            f"Layer {path!r} has a kernel of shape {shape} in place of {own} behind a leading axis; stack layers along axis 0, "
-            f"or leave it digital with Rule({path!r}, digital=True)."
-        )
-    return shape[:extra]
+    return (shape[:extra] if shape[extra:] == own else None), own
 
 
 def modules(model: Any) -> dict[str, Any]:
@@ -172,7 +187,8 @@ def operators(model: Any) -> dict[str, Operator]:
 
 def members(path: str, module: Any) -> Iterator[tuple[str, Any]]:
     """The layer itself, or copies of all that a stack holds, with their paths."""
-    stack = stack_of(path, module)
+    # What stays digital may be stacked in any way.
+    stack = stack_of(path, module) if isinstance(getattr(module, hook_name(module)), Operator) else leading_axes(module)[0]
     if not stack:
         yield path, module
         return

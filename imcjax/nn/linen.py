@@ -87,9 +87,11 @@ def _held(model: bridge.ToNNX, path: str, module: Any) -> Held:
     kernel, kind = place["kernel"], _kind(module)
     name = f"linen.{kind.__name__}"
     if kind is linen.Conv:
-        return Held(path, kernel, name=name, op_name="conv_general_dilated", groups=module.feature_group_count)
-    batch, contracted = 0, 1
+        groups = module.feature_group_count
+        return Held(path, kernel, name=name, op_name="conv_general_dilated", groups=groups, ndim=len(module.kernel_size) + 2)
+    batch, contracted, features = 0, 1, 1
     if kind is linen.DenseGeneral:
-        batch, contracted = (len(v) if isinstance(v, tuple | list) else 1 for v in (module.batch_dims, module.axis))
+        sizes = module.batch_dims, module.axis, module.features
+        batch, contracted, features = (len(v) if isinstance(v, tuple | list) else 1 for v in sizes)
     axes = (tuple(range(batch)), tuple(range(batch, batch + contracted)))
-    return Held(path, kernel, name=name, op_name="dot_general", kernel_axes=axes)
+    return Held(path, kernel, name=name, op_name="dot_general", kernel_axes=axes, ndim=batch + contracted + features)

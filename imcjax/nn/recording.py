@@ -1,5 +1,6 @@
 """What each layer on hardware sees while a model runs on real inputs."""
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -10,9 +11,10 @@ import numpy as np
 from flax import nnx
 from rich.progress import track
 
-from imcjax.errors import UserError
-from imcjax.nn.hooks import hook_name, member_path, modules, operators, placed, stack_of
+from imcjax.errors import UserError, check_number
+from imcjax.nn.hooks import hook_name, matrices, member_path, members, modules, operators, placed, stack_of
 from imcjax.nn.operator import Operator
+from imcjax.nn.reservoir import Reservoir
 from imcjax.nn.unrolled import evenly
 
 
@@ -36,24 +38,31 @@ class Recorded(NamedTuple):
 
 
 class Seen(nnx.Variable):
-    """The calls of a layer so far, a tuple; a variable, so that it gets out of `nnx.scan`, `nnx.vmap` and `nnx.remat`."""
+    """What a layer has seen so far, call by call or as a `Reservoir`.
+
+    A variable, so that it gets out of `nnx.scan`, `nnx.vmap` and `nnx.remat`.
+    """
 
 
 class Recorder(nnx.Module):
-    """Stands where an operator was: computes digitally and notes the inputs."""
+    """Stands where an operator was: computes digitally and notes the inputs, call by call or, in loops, in a `Reservoir`."""
 
-    def __init__(self, operator: Operator, samples: int):
+    def __init__(self, operator: Operator, samples: int, seen: Any = ()):
         self.operator = operator
         self.samples = samples
-        self.seen = Seen(())
+        self.seen = Seen(seen)
 
     def __call__(self, *args: Any, **kwargs: Any) -> jax.Array:
         """As the digital operation."""
         kwargs.pop("out_sharding", None)
         kept, count = self.operator.some_vectors(self.samples, *args, **kwargs)  # type: ignore[attr-defined]
         x = next(arg for arg in args if not isinstance(arg, str))  # an equation may come first
-        call = _Call(kept, jnp.int32(count), jnp.min(x), jnp.isfinite(x).all())
-        self.seen.set_value((*self.seen.get_value(), call))
+        seen = self.seen.get_value()
+        if isinstance(seen, Reservoir):
+            self.seen.set_value(seen.after(x, kept, count))
+        else:
+            call = _Call(kept, jnp.int32(count), jnp.min(x), jnp.isfinite(x).all())
+            self.seen.set_value((*seen, call))
         return self.operator.exactly(*args, **kwargs)  # type: ignore[attr-defined]
 
 
@@ -76,24 +85,37 @@ def record_inputs(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES,
     hooks = operators(model)
     if not hooks:
         raise UserError("The model has no layer on hardware; convert it first with imcjax.convert.")
+    check_number("samples", samples, 1, whole=True)
     graph, state = nnx.split(model)
 
-    @jax.jit
-    def run(state: Any, batch: jax.Array) -> dict[str, tuple[_Call, ...]]:
+    @functools.partial(jax.jit, static_argnames="loops")
+    def run(state: Any, batch: jax.Array, loops: bool) -> dict[str, tuple[_Call, ...]]:
         copy = nnx.merge(graph, state, copy=True)
-        for layer in placed(copy).values():
+        for path, layer in placed(copy).items():
             operator = getattr(layer, hook_name(layer))
-            setattr(layer, hook_name(layer), nnx.data(Recorder(operator, samples)))
+            seen = _reservoir(path, layer, int(samples)) if loops else ()
+            setattr(layer, hook_name(layer), nnx.data(Recorder(operator, int(samples), seen)))
         copy(batch)
         return {name: calls for path, layer in modules(copy).items() for name, calls in _calls(path, layer)}
 
     parts: dict[str, list[_Call]] = {path: [] for path in hooks}
     vectors = dict.fromkeys(hooks, 0)
-    fed = 0
+    fed, loops = 0, False
+    if not isinstance(batches, Iterable) or isinstance(batches, str):
+        raise UserError(f"batches is a {type(batches).__name__}; give a list of arrays, each a whole batch of inputs.")
     for batch in track(batches, "calibrate", disable=not (progress and sys.stdout.isatty()), transient=True):
-        batch = jnp.asarray(batch)
+        batch = _inputs(batch)
         fed += max(batch.shape[0] if batch.ndim else 1, 1)
-        for path, calls in jax.device_get(run(state, batch)).items():
+        try:
+            found = run(state, batch, loops)
+        except TypeError as error:
+            # A cell that nnx.RNN scans is carried from step to step: what it notes must not grow.
+            if loops or "carry" not in str(error):
+                raise
+            loops = True
+            found = run(state, batch, loops)
+        for path, calls in jax.device_get(found).items():
+            calls = [call._replace(kept=call.kept[: int(call.vectors)]) for call in calls if call.vectors > 0]
             parts[path] += calls
             vectors[path] += sum(int(call.vectors) for call in calls)
     if fed == 0:
@@ -107,9 +129,28 @@ def _calls(path: str, layer: Any) -> Iterator[tuple[str, tuple[_Call, ...]]]:
     if not isinstance(recorder, Recorder):
         return
     seen = recorder.seen.get_value()
+    seen = (_Call(*seen),) if isinstance(seen, Reservoir) else seen
     stack = stack_of(path, layer)
     for index in np.ndindex(stack):
         yield member_path(path, index), jax.tree.map(lambda leaf, at=index: leaf[at], seen) if stack else seen
+
+
+def _reservoir(path: str, layer: Any, samples: int) -> Reservoir:
+    _, member = next(members(path, layer))
+    stack, empty = stack_of(path, layer), Reservoir.empty((samples, *matrices(member).shape[:2]))
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*stack, *leaf.shape)), empty)
+
+
+def _inputs(batch: Any) -> jax.Array:
+    try:
+        array = jnp.asarray(batch)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"batches holds a {type(batch).__name__} that is no array of numbers; give arrays of inputs alone, without labels."
+        ) from None
+    if array.size == 0:
+        raise UserError(f"batches holds an array of shape {array.shape}; give at least one input a batch.")
+    return array
 
 
 def _joined(path: str, calls: list[_Call], positions: int, samples: int) -> Recorded:

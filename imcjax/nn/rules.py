@@ -65,6 +65,7 @@ def as_rules(rules: "Hardware | Rule | Sequence[Rule]") -> list[Rule]:
     for rule in rules:
         if not isinstance(rule, Rule):
             raise UserError(f"rules holds {rule!r}; give a Hardware or a list of imcjax.Rule.")
+        _check_types(rule)
         try:
             re.compile(rule.module_path)
         except re.error as error:
@@ -84,6 +85,18 @@ def as_rules(rules: "Hardware | Rule | Sequence[Rule]") -> list[Rule]:
         elif not rule.digital:
             raise UserError(f"Rule({rule.module_path!r}) has no hardware; give hardware=... or digital=True.")
     return rules
+
+
+def _check_types(rule: Rule) -> None:
+    if not isinstance(rule.module_path, str):
+        raise UserError(f"Rule.module_path is {rule.module_path!r}; give a regular expression over '/'-joined paths, as '.*'.")
+    if rule.hardware is not None and not isinstance(rule.hardware, Hardware):
+        raise UserError(
+            f"Rule({rule.module_path!r}) has hardware {rule.hardware!r}; give an imcjax.Hardware, as "
+            "imcjax.hardware.preset(name) and .load(path) return."
+        )
+    if isinstance(rule.op_names, str):
+        raise UserError(f"Rule({rule.module_path!r}) has op_names {rule.op_names!r}; give a tuple: ({rule.op_names!r},).")
 
 
 def _check_encoding(rule: Rule) -> None:

@@ -135,9 +135,15 @@ def _row(path: str, layer: Any, operator: Operator, cost: Any) -> LayerSummary:
 _REMARKS = {
     nnx.Embed: ", a table look-up",
     nnx.MultiHeadAttention: ": softmax and the products of queries, keys and values",
-    bridge.ToNNX: ": all but the layers above",
+    bridge.ToNNX: ", a Linen model inside another: convert it by itself",
 }
 """What stays digital and might be expected elsewhere."""
+
+
+def _parameters(path: str, module: Any) -> list[str]:
+    """Parameters that a module of others uses by itself: products with them are digital."""
+    own = {name: value.get_value() for name, value in vars(module).items() if isinstance(value, nnx.Param)}
+    return [f"{f'{path}/' if path else ''}{name} (Param {' x '.join(map(str, jnp.shape(v)))})" for name, v in own.items()]
 
 
 def _digital(model: Any) -> list[str]:
@@ -153,6 +159,11 @@ def _digital(model: Any) -> list[str]:
         inside = not linen and any(path == hook or path.startswith(f"{hook}/") for hook in on_hardware)
         inside = inside or isinstance(module, Operator | Identity | nnx.List | nnx.Dict | nnx.Sequential)
         leaf = not any(isinstance(child, nnx.Module) for _, child in nnx.iter_children(module))
+        if linen and isinstance(module, bridge.ToNNX):
+            found.append(f"{path} (ToNNX: all but the layers above)")
+            continue
+        if not inside and not leaf:
+            found += _parameters(path, module)
         remark = next((text for kind, text in _REMARKS.items() if isinstance(module, kind)), None)
         if path and not inside and (leaf or remark is not None):
             found.append(f"{path} ({type(module).__name__}{remark or ''})")

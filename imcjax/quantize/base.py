@@ -169,6 +169,8 @@ def check_values(name: str, x: Any) -> None:
     Raises:
       UserError: naming the array.
     """
+    if not isinstance(x, jax.core.Tracer) and np.asarray(x).dtype.kind in "OSU":
+        raise UserError(f"{name} is a {type(x).__name__}; give an array of numbers.")
     if np.size(x) == 0:
         raise UserError(f"{name} is empty; give at least one value to choose ranges from.")
     array = concrete(x)

@@ -43,6 +43,9 @@ def calibrate(fmt: F, x: Float[Array, "..."], rule: str = "mse", *, percent: flo
     Raises:
       UserError: samples that are empty or not finite, an unknown rule, or a format without a range.
     """
+    if not isinstance(fmt, Format):
+        given = fmt.__name__ if isinstance(fmt, type) else f"a {type(fmt).__name__}"
+        raise UserError(f"fmt is {given}; give a format, as Affine(bits=4), first, and samples as x.")
     if rule not in RULES:
         raise UserError(f"rule is {rule!r}{nearest(str(rule), RULES)}.")
     check_values("x", x)

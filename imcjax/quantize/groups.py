@@ -22,6 +22,11 @@ def check_groups(name: str, shape: tuple[int, ...], axis: int | None, rows: int 
     Raises:
       UserError: naming the format `name`.
     """
+    if axis is not None and not hasattr(axis, "__index__"):
+        raise UserError(
+            f"{name}.axis is {axis!r}; give the number of an axis of the array, as -1 for a kernel's output channels, or None "
+            "for one range."
+        )
     if axis is not None and not -len(shape) <= axis < len(shape):
         raise UserError(
             f"{name}.axis is {axis}, but the array has the shape {shape}; give an axis from {-len(shape)} to {len(shape) - 1}, "

@@ -1,5 +1,8 @@
 """Checkpoints of a run in stages: an Orbax manager for each stage, below one folder."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,25 @@ class Store:
     def __init__(self, folder: Path):
         self.folder = folder.absolute()
 
+    def check_writable(self) -> None:
+        """Refuse a folder that cannot be written, before work is done that should be kept in it.
+
+        Raises:
+          UserError: it cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.folder, error.strerror) from error
+        if not os.access(self.folder, os.W_OK):
+            raise _unwritable(self.folder, "it may not be written")
+
     def save(self, stage: str, step: int, state: Any, notes: dict[str, Any]) -> None:
-        """Keep `state` and JSON-ready `notes` as `step` of `stage`, instead of earlier steps of it."""
+        """Keep `state` and JSON-ready `notes` as `step` of `stage`, instead of earlier steps of it.
+
+        Raises:
+          UserError: the folder cannot be written.
+        """
         leaves = {f"{i:04d}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         with self._manager(stage) as manager:
             args = ocp.args.Composite(
@@ -43,7 +63,7 @@ class Store:
             if step is None:
                 return None
             args = ocp.args.Composite(notes=ocp.args.JsonRestore())  # type: ignore[call-arg]
-            return manager.restore(step, args=args)["notes"]
+            return self._restore(manager, stage, step, args)["notes"]
 
     def step(self, stage: str) -> int | None:
         """The latest step that was saved of `stage`, or None."""
@@ -56,7 +76,7 @@ class Store:
         """(step, state, notes) of the latest save of `stage`, or None. The template gives structure, shapes and types.
 
         Raises:
-          UserError: what was saved has another structure than the template.
+          UserError: what was saved has another structure than the template, or cannot be read.
         """
         if not (self.folder / stage).is_dir():
             return None
@@ -66,11 +86,11 @@ class Store:
                 return None
             if (self.folder / stage / str(step) / "structure").is_dir():  # earlier versions kept none
                 args = ocp.args.Composite(structure=ocp.args.JsonRestore())  # type: ignore[call-arg]
-                self._check(stage, manager.restore(step, args=args)["structure"], structure(template))
+                self._check(stage, self._restore(manager, stage, step, args)["structure"], structure(template))
             known = jax.tree.leaves(template)
             abstract = {f"{i:04d}": _abstract(leaf) for i, leaf in enumerate(known)}
             args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract), notes=ocp.args.JsonRestore())  # type: ignore[call-arg]
-            found = manager.restore(step, args=args)
+            found = self._restore(manager, stage, step, args)
         leaves = [_as_in(found["state"][name], leaf) for name, leaf in zip(sorted(found["state"]), known, strict=True)]
         return step, jax.tree.unflatten(jax.tree.structure(template), leaves), found["notes"]
 
@@ -84,9 +104,28 @@ class Store:
             "options that it was saved with, or another folder."
         )
 
-    def _manager(self, stage: str) -> ocp.CheckpointManager:
+    def _restore(self, manager: ocp.CheckpointManager, stage: str, step: int, args: Any) -> Any:
+        try:
+            return manager.restore(step, args=args)
+        except Exception as error:  # of many types: Orbax has no one for files that are damaged
+            raise UserError(
+                f"The checkpoint of step {step} in {self.folder / stage} cannot be read ({error}); delete that folder to start "
+                "anew, or give another."
+            ) from error
+
+    @contextmanager
+    def _manager(self, stage: str) -> Iterator[ocp.CheckpointManager]:
         options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
-        return ocp.CheckpointManager(self.folder / stage, options=options)
+        try:
+            manager = ocp.CheckpointManager(self.folder / stage, options=options)
+        except OSError as error:
+            raise _unwritable(self.folder, error.strerror) from error
+        with manager:
+            yield manager
+
+
+def _unwritable(folder: Path, why: str | None) -> UserError:
+    return UserError(f"{folder} cannot hold checkpoints ({why}); give a folder that you may write.")
 
 
 def structure(state: Any) -> dict[str, str]:

@@ -13,11 +13,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from imcjax.errors import UserError, check_number, nearest
 from imcjax.fast_random import fast_key
-from imcjax.keys import fold_index, fold_name
+from imcjax.keys import check_key, fold_index, fold_name
 from imcjax.nn.direct import applies
 from imcjax.nn.hooks import hook_name, placed
 from imcjax.nn.operator import BACKWARDS, RANGES
 from imcjax.nn.variables import Calls, HardwareVariable, Noise, WeightNoise
+from imcjax.training.inputs import check_mesh, check_model, check_optimizer
 from imcjax.training.kinds import learned, names_of
 from imcjax.training.losses import correct, cross_entropy
 
@@ -54,6 +55,9 @@ class Options:
     activations: str = "float32"
     learn: tuple[str, ...] = ("weights",)
 
+    def __post_init__(self) -> None:
+        self.check()
+
     def check(self) -> None:
         """Refuse what is out of range.
 
@@ -62,7 +66,12 @@ class Options:
         """
         names_of(self.learn)
         for name, low, high, whole in _LIMITS:
-            check_number(name, getattr(self, name), low, high, whole=whole)
+            value = getattr(self, name)
+            if value is None and name not in ("weight_noise", "ema"):
+                raise UserError(f"{name} is None; give a number in [{low:g}, {high:g}], or leave it out.")
+            check_number(name, value, low, high, whole=whole)
+            if whole:
+                object.__setattr__(self, name, int(value))  # 2.0 counts as 2, and no range() takes it
         for name, known in (("backward", BACKWARDS), ("activations", ("float32", "bfloat16"))):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} is {getattr(self, name)!r}{nearest(str(getattr(self, name)), known)}.")
@@ -140,7 +149,14 @@ class Trainer:
           UserError: options out of range, or a teacher without a share in the loss or a share without a teacher.
         """
         options = Options() if options is None else options
-        options.check()
+        if not isinstance(options, Options):
+            raise UserError(f"options is a {type(options).__name__}; give imcjax.training.Options(...).")
+        check_model(model)
+        check_optimizer(optimizer)
+        check_mesh(mesh)
+        check_key(key)
+        if teacher is not None:
+            check_model(teacher, "teacher")
         if (teacher is None) != (options.distill == 0):
             raise UserError(f"distill is {options.distill} and teacher {type(teacher).__name__}; give both, or neither.")
         self.options, self.optimizer, self.loss, self.mesh = options, optimizer, loss, mesh
@@ -258,6 +274,7 @@ def _prepared(model: Any, options: Options, key: jax.Array) -> Any:
     """A copy in training mode whose layers on hardware draw, with the options' noise and backward pass."""
     copy = nnx.clone(model)
     copy.train()
+    _check_learned(copy, options)
     wanted = [name for name in names_of(options.learn) if name in RANGES]
     noises: dict[tuple[int, ...], Noise] = {}
     for path, module in placed(copy).items():
@@ -277,6 +294,24 @@ def _prepared(model: Any, options: Options, key: jax.Array) -> Any:
             if hasattr(module, "dtype") and hasattr(module, "param_dtype"):
                 setattr(module, "dtype", jnp.bfloat16)  # noqa: B010  (of a kind that has one)
     return copy
+
+
+def _check_learned(model: Any, options: Options) -> None:
+    """Refuse to train what the model does not have, or what would move without any effect on the chip."""
+    names = names_of(options.learn)
+    found = {path: getattr(module, hook_name(module)) for path, module in placed(model).items()}
+    for path, operator in found.items():
+        adc = operator.technology.adc
+        if "adc_bits" in names and operator.adc_bits is not None and adc.kind != "searched":
+            raise UserError(
+                f"learn holds adc_bits, but layer {path!r} has ADCs of kind {adc.kind!r}, whose width is fixed; put "
+                "imcjax.codesign.SearchedAdc in their place, or leave adc_bits out."
+            )
+    asked = [name for name in names if name != "weights"]
+    # Ranges of layers on hardware are not there before calibration, and that is said layer by layer.
+    later = bool(found) and any(name in RANGES for name in asked)
+    if asked and not later and not jax.tree.leaves(nnx.state(model, learned(asked))):
+        raise UserError(f"learn holds {', '.join(asked)}, and no layer of the model has any; train its weights alone.")
 
 
 def _of_stack(key: jax.Array, stack: tuple[int, ...]) -> jax.Array:

@@ -10,6 +10,7 @@ from flax import nnx
 
 from imcjax.errors import UserError, nearest
 from imcjax.nn.operator import BITS, RANGES
+from imcjax.training.inputs import check_optimizer
 
 
 NAMES = ("weights", *RANGES, *BITS)
@@ -25,6 +26,8 @@ def names_of(learn: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(learn, str):
         learn = (learn,)
+    if not isinstance(learn, Sequence):
+        raise UserError(f"learn is {learn!r}; give a tuple of names: {', '.join((*NAMES, *_GROUPS))}.")
     for name in learn:
         if name not in (*NAMES, *_GROUPS):
             raise UserError(f"learn holds {name!r}{nearest(str(name), (*NAMES, *_GROUPS))}.")
@@ -58,6 +61,9 @@ def by_kind(
       ranges: None: as for weights.
       bits: None: as for weights. It sees a tree of the widths alone: a constraint of `imcjax.codesign.constraints` fits here.
     """
+    for name, optimizer in (("weights", weights), ("ranges", ranges), ("bits", bits)):
+        if optimizer is not None or name == "weights":
+            check_optimizer(optimizer, name)
     ranges, bits = (weights if own is None else own for own in (ranges, bits))
     kinds: dict[Hashable, optax.GradientTransformation] = {"weights": weights, "ranges": relative(ranges), "bits": bits}
 

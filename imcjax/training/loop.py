@@ -14,12 +14,13 @@ from jax.sharding import Mesh
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from imcjax.errors import UserError, check_number
-from imcjax.keys import fold_index, fold_name
-from imcjax.nn.hooks import hook_name, modules
+from imcjax.keys import check_key, fold_index, fold_name
+from imcjax.nn.hooks import hook_name, leading_axes, modules
 from imcjax.nn.recording import Seen
 from imcjax.training.batches import batch_indices
 from imcjax.training.checkpoint import Store
 from imcjax.training.hardware_aware import Options, Trainer, TrainState
+from imcjax.training.inputs import check_batch, check_data, check_model
 from imcjax.training.losses import cross_entropy
 from imcjax.training.stages import Row
 
@@ -99,14 +100,18 @@ def fit(
 
     check_number("steps", steps, 1, whole=True)
     check_number("chunk", chunk, 1, whole=True)
-    if len(x) != len(y) or not 1 <= batch <= len(x):
-        raise UserError(
-            f"There are {len(x)} inputs, {len(y)} labels and a batch of {batch}; give a label an input, batch at most."
-        )
+    check_number("seed", seed, 0, whole=True)
+    check_model(model)
+    x, y = (part if hasattr(part, "shape") else np.asarray(part) for part in (x, y))
+    check_batch(x, y, batch)
+    steps, chunk, batch, seed = int(steps), int(chunk), int(batch), int(seed)
+    check_key(key)
     key = fast_key(seed) if key is None else key
     trainer = Trainer(model, optimizer, options, loss=loss, teacher=teacher, key=fold_name(key, "chips"), mesh=mesh)
     state, rows, done = trainer.start(), [], 0
     store = None if folder is None else Store(Path(folder))
+    if store is not None:
+        store.check_writable()
     found = None if store is None else store.load("fit", state)
     if found is not None:
         done, state, notes = found
@@ -118,6 +123,7 @@ def fit(
             inputs = augment(fold_index(fold_name(key, "augment"), number), inputs)
         return inputs, jnp.asarray(y[chosen])
 
+    check_data(model, feed(0, np.arange(batch))[0], y, loss, teacher)
     with _bar(progress) as bar:
         task = bar.add_task("training", total=steps, completed=done, note="")
         while done < steps:
@@ -130,6 +136,8 @@ def fit(
                     if not np.isfinite([float(m["loss"]) for m in metrics[-10:]]).all():
                         raise _blame(trainer, good, (feed(i, row) for i, row in enumerate(order[: len(metrics)], done)))
                     bar.update(task, completed=number + 1, note=f"loss {float(metrics[-1]['loss']):.3f}")
+            if broken(state.params) is not None:  # by the last update, whose loss nobody has seen
+                raise _blame(trainer, good, (feed(i, row) for i, row in enumerate(order, done)))
             means = {name: float(np.mean([float(m[name]) for m in metrics])) for name in metrics[0]}
             rows, done = [*rows, {"step": stop, **means}], stop
             if store is not None:
@@ -146,6 +154,10 @@ def _blame(trainer: Trainer, good: TrainState, batches: Iterator[tuple[jax.Array
             step = int(state.step) + 1
             text = f"the loss became {float(metrics['loss'])} in step {step}: {culprit(trainer, state, inputs)}"
             break
+        wrong = broken(after.params)
+        if wrong is not None:
+            text = f"step {int(state.step) + 1} made parameter {wrong!r} no number, by its gradient or by the optimizer"
+            break
         state = after
     error = NotFiniteError(
         f"Training stopped, {text}. The state of step {int(good.step)} is kept; go on from it with a smaller learning rate, or "
@@ -155,49 +167,60 @@ def _blame(trainer: Trainer, good: TrainState, batches: Iterator[tuple[jax.Array
     return error
 
 
+def broken(params: Any) -> str | None:
+    """The first parameter that is not finite, by '/'-joined path; None: all are."""
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(params))
+    finite = np.asarray(_finite([leaf for _, leaf in leaves]))
+    path = next((path for (path, _), good in zip(leaves, finite, strict=True) if not good), None)
+    return None if path is None else "/".join(str(getattr(part, "key", part)) for part in path)
+
+
+@jax.jit
+def _finite(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
+
+
 def culprit(trainer: Trainer, state: TrainState, inputs: jax.Array) -> str:
-    """Where numbers stop being finite: a parameter, or the first layer whose output is not while its input is."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(state.params)):
-        if not np.isfinite(np.asarray(leaf)).all():
-            name = "/".join(str(getattr(part, "key", part)) for part in path)
-            return f"parameter {name!r} is not finite after the update before"
+    """Where numbers stop being finite: the first layer whose output is not while its input is."""
     if not np.isfinite(np.asarray(inputs)).all():
         return "the inputs are not finite"
     model = trainer.model(state, ema=False)
     model.train()
-    for module in modules(model).values():
-        setattr(module, hook_name(module), nnx.data(_Watcher(getattr(module, hook_name(module)))))
+    watched = []
+    for path, module in modules(model).items():
+        stack, _ = leading_axes(module)
+        if stack is not None:
+            watched.append(path)
+            setattr(module, hook_name(module), nnx.data(_Watcher(getattr(module, hook_name(module)), stack)))
     graph, rest = nnx.split(model)
 
     @jax.jit  # arrays that can be looked at are refused with a sentence of their own
-    def run(rest: Any, x: jax.Array) -> list[Any]:
+    def run(rest: Any, x: jax.Array) -> list[jax.Array]:
         copy = nnx.merge(graph, rest, copy=True)
         copy(x)
-        return [getattr(module, hook_name(module)).seen.get_value() for module in modules(copy).values()]
+        found = modules(copy)
+        return [getattr(found[path], hook_name(found[path])).seen.get_value() for path in watched]
 
-    found = zip(modules(model), run(rest, jnp.asarray(inputs)), strict=True)
-    calls = [(path, np.all(before), np.all(after)) for path, seen in found for before, after in seen]
-    for path, before, after in calls:
-        if before and not after:
-            return f"the outputs of layer {path!r} are not finite"
-    for path, before, _ in calls:
-        if not before:
-            return f"the inputs of layer {path!r} are not finite, by what stands before it"
+    found = list(zip(watched, jax.device_get(run(rest, jnp.asarray(inputs))), strict=True))
+    for place, what in ((0, "the outputs of layer {!r} are not finite"), (1, "the inputs of layer {!r} are not finite, {}")):
+        for path, seen in found:
+            if seen[..., place].any():
+                return what.format(path, "by what stands before it")
     return "no layer's outputs are to blame, so it is the loss itself or its gradient"
 
 
 class _Watcher(nnx.Module):
-    """Computes as the operation it stands for, and notes whether numbers are finite before and after."""
+    """Computes as the operation it stands for, and notes in any call: finite inputs with other outputs, inputs not finite."""
 
-    def __init__(self, operation: Any):
+    def __init__(self, operation: Any, stack: tuple[int, ...]):
         self.operation = nnx.data(operation) if isinstance(operation, nnx.Module) else nnx.static(operation)
-        self.seen = Seen(())
+        self.seen = Seen(jnp.zeros((*stack, 2), bool))  # of one size, since a loop may carry it
 
     def __call__(self, *args: Any, **kwargs: Any) -> jax.Array:
         y = (jax.lax.dot_general if self.operation is None else self.operation)(*args, **kwargs)
         arrays = [arg for arg in args if hasattr(arg, "dtype")]
-        finite = jnp.stack([jnp.isfinite(a).all() for a in arrays]).all(), jnp.isfinite(y).all()
-        self.seen.set_value((*self.seen.get_value(), finite))
+        before, after = jnp.stack([jnp.isfinite(a).all() for a in arrays]).all(), jnp.isfinite(y).all()
+        self.seen.set_value(self.seen.get_value() | jnp.stack([before & ~after, ~before]))
         return y
 
 

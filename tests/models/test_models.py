@@ -94,3 +94,5 @@ def test_unknown_name():
     assert models.names() == ["lenet5", "mlp"]  # what the command takes
     with pytest.raises(UserError, match=r"^there is no model 'lenet' \(nearest: lenet5.*\); give"):
         models.build("lenet", (28, 28, 1), 10, 0)
+    with pytest.raises(UserError, match=r"classes is 0; give whole numbers in \[1"):
+        models.build("mlp", (8, 8, 1), 0, 0)

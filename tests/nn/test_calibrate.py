@@ -123,7 +123,42 @@ def test_wrong_batches_are_refused():
         imcjax.calibrate(model, [x])
     with pytest.raises(UserError, match="no layer on hardware"):
         imcjax.calibrate(net(), [data(4, 10)])
+    for batches, said in (
+        (None, "batches is a NoneType; give a list of arrays"),
+        ([(data(4, 10), np.zeros(4))], "batches holds a tuple that is no array of numbers; .* without labels"),
+        ([data(0, 10)], r"batches holds an array of shape \(0, 10\)"),
+    ):
+        with pytest.raises(UserError, match=said):
+            imcjax.calibrate(model, batches)
+    with pytest.raises(UserError, match="samples is 0"):
+        imcjax.calibrate(model, [data(4, 10)], samples=0)
     assert operators(model)["first"].settings().input_range is None
+
+
+class Recurrent(nnx.Module):
+    """A cell that `nnx.RNN` carries from step to step."""
+
+    def __init__(self, rngs):
+        self.rnn = nnx.RNN(nnx.SimpleCell(4, 5, rngs=rngs))
+        self.output = nnx.Linear(5, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.output(self.rnn(x)[:, -1])
+
+
+def test_layers_in_a_loop_are_calibrated_on_all_of_its_steps():
+    model, x = Recurrent(nnx.Rngs(0)), data(20, 6, 4)
+    found = imcjax.convert(model, QUANTIZED)
+    seen = record_inputs(found, [x[:12], x[12:]], samples=200)
+    inputs = seen["rnn/cell/dense_i"].inputs[:, 0]
+    assert (inputs.shape, seen["rnn/cell/dense_i"].positions, seen["output"].positions) == ((120, 4), 6, 1)
+    np.testing.assert_array_equal(*(np.sort(rows, axis=0) for rows in (inputs, x.reshape(-1, 4))))
+    some = record_inputs(found, [x], samples=30)["rnn/cell/dense_i"].inputs[:, 0]
+    steps = [int(np.flatnonzero((x == row).all(-1).any(0))[0]) for row in some]
+    assert (len(some), set(steps)) == (30, set(range(6)))
+    imcjax.calibrate(found, [x])
+    error = np.abs(run(found, x) - model(x)).max() / np.abs(model(x)).max()
+    assert 1e-4 < error < 0.3
 
 
 def test_one_rare_negative_input_counts():

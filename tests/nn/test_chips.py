@@ -8,6 +8,7 @@ from flax import nnx
 
 import imcjax
 from imcjax import UserError, devices
+from imcjax.fast_random import fast_key
 from imcjax.nn import evaluate, load_chips, matrices, on_chip, operators, program_chips, record_inputs, save_chips
 
 from .example import QUANTIZED, Net, close, data, net, run
@@ -100,6 +101,25 @@ def test_columns_are_calibrated_by_least_squares():
     assert np.mean((after - exact) ** 2) < np.mean((before - exact) ** 2)
 
 
+def test_a_loop_over_chips_ends(model):
+    chips = program_chips(model, jax.random.key(0), 2)
+    assert sum(1 for _ in chips) == 2
+    same(chips[-1], chips[1])
+    with pytest.raises(IndexError, match="no chip 2 among 2"):
+        chips[2]
+
+
+def test_chips_saved_again_are_the_new_ones_and_their_keys_of_their_generator(model, tmp_path):
+    for count in (3, 2):
+        save_chips(program_chips(model, fast_key(count), count), tmp_path)
+    same(load_chips(tmp_path, model, fast_key(0)), program_chips(model, fast_key(2), 2))
+    # Keys of another generator would read the same chips with other noise.
+    with pytest.raises(UserError, match=r"keys of the generator '.*', and key is one of '.*fry"):
+        load_chips(tmp_path, model)
+    save_chips(program_chips(model, None), tmp_path)
+    assert load_chips(tmp_path, model).key is None
+
+
 class Normed(nnx.Module):
     def __init__(self, rngs):
         self.layer = nnx.Linear(10, 6, rngs=rngs)
@@ -136,6 +156,29 @@ def test_what_does_not_fit_is_refused(model):
         program_chips(model, jax.random.key(0), 0)
     with pytest.raises(UserError, match="64 inputs and y 3 classes"):
         evaluate(model, X, Y[:3])
+    with pytest.raises(UserError, match=r"holds float64 numbers of shape \(64, 3\); give inputs"):
+        evaluate(model, X, np.eye(3)[Y])
+    for options, said in (
+        ({"chunk": 0}, "chunk is 0"),
+        ({"batch": 0}, "batch is 0"),
+        ({"chips": 0}, "chips is 0"),
+        ({"chips": 3}, "chips is 3 and key None, without which all chips are the same"),
+        ({"times": ()}, "times has shape"),
+        ({"key": 0}, "key is a int; give one random key"),
+    ):
+        with pytest.raises(UserError, match=said):
+            evaluate(model, X, Y, **options)
+    chips = program_chips(model, jax.random.key(0), 2)
+    for wrong, said in (
+        (chips, r"chip holds 2 chips; give one of them: chips\[0\]"),
+        (3, "chip is a int; give one of the Chips"),
+    ):
+        with pytest.raises(UserError, match=said):
+            on_chip(model, wrong)
+    with pytest.raises(UserError, match=r"columns is not what the model's layers see; give imcjax.nn.record_inputs"):
+        on_chip(model, chip, columns=X)
+    with pytest.raises(UserError, match="chips is a Programmed"):
+        save_chips(chip.programmed["first"], "nowhere")
     with pytest.raises(UserError, match="after programming, time is"):
         evaluate(model, X, Y, times=(-1.0,))
     with pytest.raises(UserError, match="no BatchNorm"):

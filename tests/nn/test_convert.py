@@ -192,6 +192,9 @@ WRONG = {
     "nothing": (None, "rules is a NoneType"),
     "bad hardware": (QUANTIZED.replace(solver="fast"), "hardware.solver is 'fast'"),
     "too many bits": (Rule(".*", QUANTIZED, weight_bits=7), r"Rule\('\.\*'\) does not fit.*settings.weight_bits is 7"),
+    "a preset's name in a rule": (Rule(".*", "rram_128"), r"has hardware 'rram_128'; give an imcjax.Hardware, as imcjax"),
+    "no path": (Rule(None, IDEAL), "module_path is None; give a regular expression"),
+    "one operation": (Rule(".*", IDEAL, op_names="einsum"), r"has op_names 'einsum'; give a tuple: \('einsum',\)"),
     "bits where continuous": (Rule(".*", IDEAL, adc_bits=7), "hardware.adc.bits is absent"),
 }
 
@@ -201,6 +204,35 @@ def test_wrong_rules_are_refused(name):
     rules, message = WRONG[name]
     with pytest.raises(UserError, match=message):
         imcjax.convert(net(), rules)
+
+
+def test_other_wrong_arguments_are_refused():
+    for rngs, said in ((0, "a int"), (nnx.Rngs(params=0), r"without a stream 'imc' \(params\)")):
+        with pytest.raises(UserError, match=f"rngs is {said}; give nnx.Rngs"):
+            imcjax.convert(net(), IDEAL, rngs=rngs)
+    for batchnorm in (True, ["first"], "flod", None):
+        with pytest.raises(UserError, match="give 'digital', 'fold' or a mapping"):
+            imcjax.convert(net(), IDEAL, batchnorm=batchnorm)
+
+
+def test_a_layer_with_an_operation_of_its_own_is_not_converted_unsaid():
+    model = nnx.Sequential(
+        nnx.Linear(10, 6, dot_general=lambda *args, **options: 2 * jax.lax.dot_general(*args, **options), rngs=nnx.Rngs(0)),
+        nnx.Linear(6, 3, rngs=nnx.Rngs(0)),
+    )
+    with pytest.raises(UserError, match=r"'layers/0' has a dot_general of its own .*; leave it digital with Rule\('layers/0'"):
+        imcjax.convert(model, IDEAL)
+    found = imcjax.convert(model, [Rule("layers/0", digital=True), Rule(".*", IDEAL)])
+    close(found(data(2, 10)), model(data(2, 10)))
+    again = imcjax.convert(found, [Rule("layers/0", digital=True), Rule(".*", QUANTIZED)])  # other hardware
+    assert operators(again)["layers/1"].technology.name == "quantized"
+
+
+def test_inputs_that_no_product_takes_are_refused():
+    found = imcjax.convert(net(), QUANTIZED)
+    for shape in ((), (0, 10)):
+        with pytest.raises(UserError, match=r"'first' was given inputs of shape"):
+            found(jnp.zeros(shape))
 
 
 def test_models_that_cannot_be_converted_are_refused():

@@ -156,6 +156,19 @@ def test_layers_under_scan_vmap_and_remat_are_those_of_the_unrolled_network():
         assert one.energy_j == pytest.approx(two.energy_j, rel=1e-4)
 
 
+def test_stacks_along_another_axis_are_refused_and_may_stay_digital():
+    class Odd(nnx.Module):
+        def __init__(self):
+            create = nnx.vmap(lambda rngs: nnx.Linear(4, 5, rngs=rngs), in_axes=0, out_axes=1)
+            self.stacked = create(nnx.Rngs(0).fork(split=3))
+            self.head = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
+
+    with pytest.raises(UserError, match=r"'stacked' has a kernel of shape \(4, 3, 5\) in place of \(4, 5\)"):
+        imcjax.convert(Odd(), IDEAL)
+    found = imcjax.convert(Odd(), Rule("head", IDEAL))
+    assert imcjax.summary(found).digital == ["stacked (Linear)"]
+
+
 @pytest.mark.slow
 def test_members_of_a_stack_draw_apart():
     model, x = Scanned(nnx.Rngs(0)), data(4, 6)
@@ -208,6 +221,31 @@ def test_linen_models_through_the_bridge():
     ]
     with pytest.raises(UserError, match="give convert a batch of inputs as sample"):
         imcjax.convert(model, IDEAL)
+
+
+class Tower(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        layers = linen.scan(lambda m, c, _: (m(c), None), variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+        x, _ = layers(linen.Dense(4, name="stacked"), x, None)
+        return linen.Dense(3, name="head")(x)
+
+
+def test_layers_that_linen_stacks_are_refused_and_may_stay_digital():
+    x = jnp.asarray(data(2, 4))
+    model = bridge.ToNNX(Tower(), rngs=nnx.Rngs(0)).lazy_init(x)
+    with pytest.raises(UserError, match=r"'stacked' is a stack of layers \(linen.Dense under linen.scan"):
+        imcjax.convert(model, IDEAL, sample=x)
+    found = imcjax.convert(model, [Rule("stacked", digital=True), Rule(".*", IDEAL)], sample=x)
+    assert imcjax.summary(found).digital == ["model (ToNNX: all but the layers above)", "stacked (linen.Dense)"]
+    assert [layer.path for layer in imcjax.summary(found).layers] == ["head"]
+    close(run(found, x), model(x))
+
+
+def test_a_linen_model_inside_another_is_said_to_be_digital():
+    inner = bridge.ToNNX(linen.Dense(4), rngs=nnx.Rngs(0)).lazy_init(jnp.asarray(data(2, 4)))
+    found = imcjax.convert(nnx.Sequential(inner, nnx.Linear(4, 3, rngs=nnx.Rngs(0))), IDEAL)
+    assert imcjax.summary(found).digital == ["layers/0 (ToNNX, a Linen model inside another: convert it by itself)"]
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What summary says of a converted model."""
 
+import jax.numpy as jnp
 from flax import nnx
 
 import imcjax
@@ -58,3 +59,20 @@ def test_the_text_is_a_table():
     assert "(the model)" in str(alone)
     assert "-/-/-" in str(alone)
     assert "nothing else" in str(alone)
+
+
+class Owner(nnx.Module):
+    """Multiplies by a parameter of its own."""
+
+    def __init__(self, rngs):
+        self.layer = nnx.Linear(4, 3, rngs=rngs)
+        self.mix = nnx.Param(jnp.ones((3, 2)))
+        self.inner = nnx.Dict(scale=nnx.Param(jnp.ones(())))
+
+    def __call__(self, x):
+        return self.layer(x) @ self.mix[...]
+
+
+def test_parameters_that_belong_to_no_layer_are_listed():
+    digital = imcjax.summary(imcjax.convert(Owner(nnx.Rngs(0)), QUANTIZED)).digital
+    assert "mix (Param 3 x 2)" in digital

@@ -129,6 +129,10 @@ def test_bits_of_a_calibrated_format_never_recompile():
         (lambda: calibrate(Symmetric(4), TAILED, "percentile", percent=20.0), "percent is 20 %"),
         (lambda: calibrate(Symmetric(np.array([[3.0, 4.0]])), TAILED[:, :2], "kl"), "kl calibrates one bit-width at a time"),
         (lambda: calibrate(Symmetric(4, axis=3), TAILED), "Symmetric.axis is 3"),
+        (lambda: calibrate(Symmetric(4, axis="channel"), TAILED), "Symmetric.axis is 'channel'; give the number of an axis"),
+        (lambda: calibrate(TAILED, Symmetric(4)), "fmt is a ndarray; give a format"),
+        (lambda: calibrate(Symmetric, TAILED), "fmt is Symmetric; give a format"),
+        (lambda: calibrate(Symmetric(4), "abc"), "x is a str; give an array of numbers"),
         (lambda: aciq_clip(4, "cauchy"), "distribution is 'cauchy'"),
     ],
 )

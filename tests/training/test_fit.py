@@ -20,7 +20,7 @@ from imcjax.keys import fold_index
 from imcjax.mapping import Differential
 from imcjax.nn.direct import applies, product
 from imcjax.nn.hooks import placed
-from imcjax.training import NotFiniteError, Options, Trainer, cross_entropy, fit
+from imcjax.training import NotFiniteError, Options, Store, Trainer, cross_entropy, fit
 
 
 NOISY = Hardware(name="noisy", device=devices.Generic(0.0, 40e-6, program_sigma=0.1))
@@ -196,6 +196,34 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_state(tmp_path):
         fit(broken, X, Y, steps=1, batch=96, optimizer=SGD)
 
 
+def test_an_update_that_is_no_number_is_never_kept(tmp_path):
+    bad = optax.chain(optax.sgd(0.1), optax.scale_by_schedule(lambda step: jnp.where(step == 4, jnp.nan, 1.0)))
+    common = {"batch": 8, "chunk": 1, "folder": tmp_path}
+    # The loss of that step is finite; it is the parameters after it that are not.
+    with pytest.raises(
+        NotFiniteError, match=r"step 5 made parameter 'first/(bias|kernel)' no number.*state of step 4"
+    ) as caught:
+        fit(Net(nnx.Rngs(0)), X, Y, steps=5, optimizer=bad, **common)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params(caught.value.state)))
+    assert Store(tmp_path).step("fit") == 4
+
+
+def test_the_layer_to_blame_is_found_in_a_loop():
+    class Recurrent(nnx.Module):
+        def __init__(self, rngs):
+            self.rnn = nnx.RNN(nnx.GRUCell(4, 5, rngs=rngs))
+            self.output = nnx.Linear(5, 3, rngs=rngs)
+
+        def __call__(self, x):
+            return self.output(self.rnn(x.reshape(len(x), 2, 4))[:, -1])
+
+    broken = Recurrent(nnx.Rngs(0))
+    broken.output.kernel.set_value(jnp.full((5, 3), 3e38))
+    broken.output.bias.set_value(jnp.full(3, 3e38))
+    with pytest.raises(NotFiniteError, match="the outputs of layer 'output' are not finite"):
+        fit(broken, X, Y, steps=1, batch=8, optimizer=SGD)
+
+
 def test_convolutions_in_one_pass_are_those_of_the_pipeline():
     hardware = Hardware(rows=12, cols=8, dac=Dac(input_bits=5, bits=5), adc=Adc(bits=6))
     layer = nnx.Conv(2, 3, (3, 3), strides=2, padding=1, rngs=nnx.Rngs(0))
@@ -229,16 +257,64 @@ def test_convolutions_in_one_pass_are_those_of_the_pipeline():
         ({"chips": 0}, r"chips is 0; give whole numbers in \[1"),
         ({"ema": 1.5}, "ema is 1.5"),
         ({"activations": "float16"}, r"activations is 'float16'"),
+        ({"accumulate": None}, r"accumulate is None; give a number in \[1, 10000\]"),
     ],
 )
-def test_wrong_options_are_refused(fields, message):
+def test_wrong_options_are_refused_when_they_are_made(fields, message):
     with pytest.raises(UserError, match=message):
-        Trainer(model(), SGD, Options(**fields))
+        Options(**fields)
 
 
-def test_batches_that_do_not_fit_are_refused():
-    with pytest.raises(UserError, match="96 inputs, 3 labels and a batch of 8"):
-        fit(model(), X, Y[:3], steps=1, batch=8, optimizer=SGD)
+def test_whole_numbers_may_be_floats():
+    assert list(range(Options(accumulate=2.0).accumulate)) == [0, 1]  # pyright: ignore
+
+
+DIGITAL = Net(nnx.Rngs(0))
+WIDE = nnx.Linear(8, 7, rngs=nnx.Rngs(0))
+REFUSED = {
+    "labels that are too few": ({"y": Y[:3]}, "96 inputs, 3 labels and a batch of 8"),
+    "half a batch": ({"batch": 8.5}, "batch is 8.5"),
+    "arguments in another order": ({"model": X, "x": Y, "y": DIGITAL}, "model is a ndarray; give a flax.nnx module"),
+    "inputs of other features": ({"x": X[:, :7]}, r"model cannot be called with inputs of shape \(8, 7\): .*dot_general"),
+    "on hardware": ({"model": None, "x": X[:, :7]}, r"'first' was given inputs of shape \(8, 7\); its axes .* 8 features"),
+    "one-hot labels": ({"y": np.eye(3)[Y]}, r"float64 numbers of shape \(96, 3\) for outputs of shape \(8, 3\); give whole"),
+    "classes from one": ({"y": Y + 1}, "Labels go from 1 to 3, and the model has 3 outputs; give classes from 0"),
+    "negative classes": ({"y": Y - 1}, "Labels go from -1 to 1"),
+    "options as a dict": ({"options": {"chips": 2}}, "options is a dict; give imcjax.training.Options"),
+    "a learning rate": ({"optimizer": 0.1}, "optimizer is a float; give an Optax optimizer"),
+    "a seed for a key": ({"key": 0}, "key is a int; give one random key"),
+    "a number for a mesh": ({"mesh": 2}, "mesh is a int; give a jax.sharding.Mesh"),
+    "a teacher of other classes": (
+        {"teacher": WIDE, "options": Options(distill=0.5)},
+        r"teacher's outputs have shape \(8, 7\), the model's \(8, 3\)",
+    ),
+    "a function for a teacher": ({"teacher": len, "options": Options(distill=0.5)}, "teacher is a builtin_function_or_method"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_refused_before_the_first_step(name):
+    given, message = REFUSED[name]
+    given = {"model": DIGITAL, "x": X, "y": Y, "optimizer": SGD, "batch": 8} | given
+    given["model"] = model() if given["model"] is None else given["model"]
+    with pytest.raises(UserError, match=message):
+        fit(given.pop("model"), given.pop("x"), given.pop("y"), steps=1, **given)
+
+
+def test_lists_will_do_and_labels_of_ones_own_loss_are_ones_own():
+    layer = nnx.Linear(8, 3, rngs=nnx.Rngs(0))
+    fit(layer, X.tolist(), Y.tolist(), steps=1, batch=8, optimizer=SGD)
+    fit(layer, X, np.eye(3)[Y], steps=1, batch=8, optimizer=SGD, loss=lambda outputs, y: jnp.mean((outputs - y) ** 2))
+
+
+def test_folders_that_cannot_hold_checkpoints_are_refused(tmp_path):
+    layer, common = nnx.Linear(8, 3, rngs=nnx.Rngs(0)), {"steps": 1, "batch": 8, "optimizer": SGD}
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file cannot hold checkpoints"):
+        fit(layer, X, Y, folder=tmp_path / "file", **common)
+    (tmp_path / "damaged" / "fit" / "1").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"checkpoint of step 1 in .*damaged/fit cannot be read .* delete that folder"):
+        fit(layer, X, Y, folder=tmp_path / "damaged", **common)
 
 
 SHARDED = """

@@ -9,6 +9,7 @@ from flax import nnx
 
 import imcjax
 from imcjax import Hardware, UserError
+from imcjax.codesign import SearchedAdc
 from imcjax.converters import Adc, Dac, SenseAmplifier
 from imcjax.devices import Generic
 from imcjax.mapping import Differential
@@ -88,9 +89,10 @@ def test_ranges_learn_at_the_pace_of_lsq(adc, per):
 
 
 def test_only_what_is_named_is_trained():
-    model = model_on(per="column")
+    fixed, searched = (model_on(adc, per="column") for adc in (CHIP.adc, SearchedAdc(6)))
     everything = ("weights", "weight_range", "input_range", "adc_range", "adc_bits")
-    for learn in (("weights",), ("adc_range",), ("weights", "ranges"), ("bits", "adc_range")):
+    for learn in (("weights",), ("adc_range",), ("weights", "ranges"), ("adc_bits", "adc_range")):
+        model = searched if "adc_bits" in learn else fixed
         after = fit(
             model, X, Y, optimizer=by_kind(optax.adam(0.02)), steps=2, batch=12, options=Options(learn=learn), progress=False
         ).model  # fmt: skip
@@ -100,9 +102,25 @@ def test_only_what_is_named_is_trained():
         groups = {"ranges": {"weight_range", "input_range", "adc_range"}, "bits": {"adc_bits"}}
         assert names == set().union(*(groups.get(name, {name}) for name in learn))
         assert not after.dot_general.paced
-    for learn, said in (((), "learn is empty"), (("adc_rage",), "nearest: adc_range")):
+    for learn, said in (((), "learn is empty"), (("adc_rage",), "nearest: adc_range"), (3, "learn is 3; give a tuple")):
         with pytest.raises(UserError, match=said):
-            Trainer(model, optax.sgd(0.1), Options(learn=learn))
+            Options(learn=learn)
+
+
+def test_what_there_is_not_to_learn_is_refused():
+    for learn in (("adc_bits",), ("weights", "bits")):
+        with pytest.raises(
+            UserError, match=r"layer '' has ADCs of kind 'sign_magnitude', whose width is fixed; put imcjax\.codesign"
+        ):
+            Trainer(model_on(), optax.sgd(0.1), Options(learn=learn))
+    digital = nnx.Linear(20, 3, rngs=nnx.Rngs(0))
+    for learn in (("weights", "bits"), ("adc_range",)):
+        with pytest.raises(UserError, match="and no layer of the model has any; train its weights alone"):
+            Trainer(digital, optax.sgd(0.1), Options(learn=learn))
+    with pytest.raises(UserError, match=r"has no static adc_range to learn; call imcjax\.calibrate"):
+        Trainer(imcjax.convert(digital, CHIP), optax.sgd(0.1), Options(learn=("adc_range",)))
+    with pytest.raises(UserError, match="ranges is a float; give an Optax optimizer"):
+        by_kind(optax.sgd(0.1), ranges=0.1)
 
 
 def test_a_loop_of_ones_own():
