@@ -1,6 +1,7 @@
 """Convolution of images, quick where XLA's is not."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,27 @@ THIN = 8
 """Channels up to which XLA's convolution is slow on a CPU where the outputs do not fill its vectors."""
 VECTOR = 32
 """Outputs that do."""
+
+
+def convolve_rows(
+    x: jax.Array, w: jax.Array, first: int, window: Sequence[int], strides: Sequence[int], padding: Any, **geometry: Any
+) -> jax.Array:
+    """What some of a convolution's inputs contribute: rows `first` on of the unrolled kernel (taps * channels, n_out).
+
+    Of the window only what these rows lie in is convolved.
+    """
+    channels = x.shape[-1]
+    block = math.prod(window[1:]) * channels
+    begin, end = first // block, -(-(first + len(w)) // block)
+    dilation = geometry.get("rhs_dilation") or (1,) * len(window)
+    if isinstance(padding, str):
+        spans = [(n - 1) * d + 1 for n, d in zip(window, dilation, strict=True)]
+        padding = lax.padtype_to_pads(x.shape[1:-1], spans, strides, padding)
+    (low, high), *others = padding
+    cut = (low - begin * dilation[0], high - (window[0] - end) * dilation[0])
+    whole = jnp.pad(w, [(first - begin * block, end * block - first - len(w)), (0, 0)])
+    kernel = whole.reshape(end - begin, *window[1:], channels, -1)
+    return convolve(x, kernel, strides, [cut, *others], **geometry)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any, **geometry: Any) -> jax.Array:

@@ -17,8 +17,8 @@ from imcjax.hardware import Hardware
 from imcjax.settings import Settings, complete
 
 
-MOST_TILES = 4
-"""Row tiles up to which it is worth it: every one is a convolution of all the layer's inputs, most of them with zeros."""
+MOST_TILES = 8
+"""Row tiles up to which it is worth it: a convolution for each, of the part of the window that it holds."""
 
 
 def applies(hardware: Hardware, settled: pipeline.Settled, settings: Settings) -> bool:
@@ -38,7 +38,7 @@ def multiply(
     hardware: Hardware,
     settings: Settings,
     *,
-    by: Callable[[jax.Array, jax.Array], jax.Array],
+    by: Callable[[jax.Array, jax.Array, int], jax.Array],
     key: jax.Array | None = None,
 ) -> Float[Array, "batch *positions n_out"]:
     """What a settled chip makes of images.
@@ -48,19 +48,20 @@ def multiply(
       x: (batch, *space, channels) images.
       hardware: the technology, to which this `applies`.
       settings: the layer's.
-      by: of images and a matrix (taps * channels, any): their convolution.
+      by: of images, some rows of a matrix (taps * channels, any) and the number of the first: their convolution.
       key: noise of the conversions.
     """
     settings = complete(settings, hardware)
     digits, step, place = input_digits(x.reshape(-1, x.shape[-1]), hardware, settings)
     k, tiles, rows, slices, n = settled.matrix.shape
-    matrix = settled.matrix.reshape(k, tiles * rows, slices * n)[:, : settled.n_in]
-    tile = jnp.arange(settled.n_in) // rows == jnp.arange(tiles)[:, None]
-    of_tiles = jnp.where(tile[:, None, :, None], matrix, 0)  # (T, K, n_in, S * N)
-    columns: Any = jnp.moveaxis(of_tiles, 2, 0).reshape(settled.n_in, -1)
     volts = hardware.dac.voltages(digits).reshape(-1, *x.shape[1:])  # (P * batch, *space, channels)
-    answered = by(volts, columns)
-    positions = answered.shape[1:-1]
-    currents = answered.reshape(len(digits), -1, tiles, k, slices, n).transpose(3, 2, 0, 1, 4, 5)
+    of_tiles = []
+    for tile in range(tiles):
+        first = tile * rows
+        columns: Any = jnp.moveaxis(settled.matrix[:, tile, : settled.n_in - first], 1, 0)  # (r, K, S, N)
+        of_tiles.append(by(volts, columns.reshape(len(columns), -1), first))
+    answered = jnp.stack(of_tiles) if tiles > 1 else of_tiles[0][None]
+    positions = answered.shape[2:-1]
+    currents = answered.reshape(tiles, len(digits), -1, k, slices, n).transpose(3, 0, 1, 2, 4, 5)
     y = pipeline.outputs(settled, currents, None, step, place, hardware, settings, key=key)
     return y.reshape(len(x), *positions, n)

@@ -57,7 +57,7 @@ def product(
     *,
     largest: jax.Array | None = None,
     key: jax.Array | None = None,
-    by: Callable[[jax.Array, jax.Array], jax.Array] = jnp.matmul,
+    by: Callable[[jax.Array, jax.Array, int], jax.Array] | None = None,
 ) -> Float[Array, "... n_out"]:
     """`pipeline.mvm` on hardware to which this `applies`.
 
@@ -69,7 +69,8 @@ def product(
       largest: () magnitude of the weight at which a cell is at g_max; None: that of the settings, or max|w|. Weights beyond it,
         by noise, are cells beyond g_max.
       key: noise of the conversions; None: none.
-      by: what of `x` and `w` gives the sums (..., n_out): linear in both. A convolution need not be unrolled here.
+      by: what gives the sums (..., n_out) of the inputs and of some rows of w, the number of the first: linear in both; None:
+        their matrix product. A convolution need not be unrolled here.
     """
     settings = complete(settings, hardware)
     layout = tiling(w.shape, hardware)
@@ -82,17 +83,12 @@ def product(
     if settings.input_range is None:
         settings = settings.replace(input_range=lax.stop_gradient(largest_magnitude(x)))
     digits, step = _digits(x, hardware, settings)
-    convolved = by is not jnp.matmul
+    convolved, by = by is not None, of_rows if by is None else by
     if convolved:  # XLA would compute them for each tap of the gradient
         number = jnp.asarray(settings.input_range)
         digits = written(lambda *given: _digits(*given)[0], x, hardware, settings, number=number)
-    rows = _row_tiles(layout.n_in, layout.tile_rows)
-    if len(rows) == 1:
-        sums = [by(digits, w)]
-    elif not convolved:
-        sums = [digits[..., part] @ w[part] for part in rows]
-    else:
-        sums = [by(digits, jnp.zeros_like(w).at[part].set(w[part])) for part in rows]
+    parts = range(0, layout.n_in, layout.tile_rows)
+    sums = [by(digits, w[first : first + layout.tile_rows], first) for first in parts]
     shape = sums[0].shape
     sums = [s.reshape(-1, s.shape[-1]) for s in sums]
     if settings.adc_bits is not None:
@@ -104,6 +100,11 @@ def product(
         sums = _converted(sums, limits, hardware, settings, key, convolved)
     total = sum(sums[1:], start=sums[0])
     return (total * step).reshape(shape)
+
+
+def of_rows(x: Float[Array, "... n_in"], w: Float[Array, "rows n_out"], first: int) -> Float[Array, "... n_out"]:
+    """Some of the inputs by the rows that they meet."""
+    return x[..., first : first + len(w)] @ w
 
 
 def _digits(x: jax.Array, hardware: Hardware, settings: Settings) -> tuple[jax.Array, jax.Array]:
@@ -152,10 +153,6 @@ def _of_tiles(limit: jax.Array, tiles: int) -> list[jax.Array]:
     """A range that broadcasts against (T, P, 1, S, N), of one phase and slice, as one a tile that does against (B, N)."""
     whole = limit.reshape((1,) * (5 - limit.ndim) + limit.shape)[:, 0, :, 0]
     return [whole[tile if len(whole) > 1 else 0] for tile in range(tiles)]
-
-
-def _row_tiles(n_in: int, rows: int) -> list[slice]:
-    return [slice(first, min(first + rows, n_in)) for first in range(0, n_in, rows)]
 
 
 def _zero(*values: Any) -> bool:

@@ -16,7 +16,7 @@ from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing
 from imcjax.nn import convolved, direct
-from imcjax.nn.convolution import convolve
+from imcjax.nn.convolution import convolve_rows
 from imcjax.nn.pace import paced
 from imcjax.nn.unrolled import some_vectors, unroll
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
@@ -134,7 +134,7 @@ class Operator(nnx.Module):
             own = fold_index(key, group)
             if chip is None and self.direct:
                 return direct.product(x, w, hardware, settings, largest=unit, key=fold_name(own, "adc"))
-            settled, own = self._settled(chip, w, own)
+            settled, own = self._settled(chip, w, settings, own)
             return pipeline.multiply(settled, x, hardware, settings, key=fold_name(own, "adc"))
 
         chip = None if self.chip is None else self.chip.get_value()
@@ -152,12 +152,14 @@ class Operator(nnx.Module):
             y = straight_through(y, jnp.einsum("...gi,gio->...go", *digital))
         return y
 
-    def _settled(self, chip: Any, w: jax.Array, key: jax.Array | None) -> tuple[pipeline.Settled, jax.Array | None]:
+    def _settled(
+        self, chip: Any, w: jax.Array, settings: Settings, key: jax.Array | None
+    ) -> tuple[pipeline.Settled, jax.Array | None]:
         """One group's chip at a read, a fresh one where there is none, and the key of what it reads."""
         if isinstance(chip, pipeline.Settled):
             return chip, key
         if chip is None:
-            chip = pipeline.program(w, self.technology, self.settings(), key=fold_name(key, "program"))
+            chip = pipeline.program(w, self.technology, settings, key=fold_name(key, "program"))
         key = fold_name(key, "read")
         return pipeline.settle(chip, self.technology, key=key), key
 
@@ -329,8 +331,8 @@ class ConvGeneralDilated(Operator):
         if self.backward == "straight_through":
             x, w = lax.stop_gradient((x, w))
 
-        def by(images: jax.Array, w: jax.Array) -> jax.Array:
-            return convolve(images, w.reshape(*kernel.shape[:-1], -1), strides, padding, **geometry)
+        def by(images: jax.Array, w: jax.Array, first: int = 0) -> jax.Array:
+            return convolve_rows(images, w, first, kernel.shape[:-2], strides, padding, **geometry)
 
         own = fold_index(key, jnp.uint32(0))
         chip = None if self.chip is None else jax.tree.map(lambda leaf: leaf[0], self.chip.get_value())
@@ -338,7 +340,7 @@ class ConvGeneralDilated(Operator):
             adc = fold_name(own, "adc")
             y = direct.product(x, w[0], hardware, settings, largest=unit, key=adc, by=by)
         else:
-            settled, own = self._settled(chip, w[0], own)
+            settled, own = self._settled(chip, w[0], settings, own)
             adc = fold_name(own, "adc")
             if convolved.applies(hardware, settled, settings):
                 y = convolved.multiply(settled, x, hardware, settings, by=by, key=adc)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from imcjax.nn.convolution import convolve
+from imcjax.nn.convolution import convolve, convolve_rows
 
 from .example import data
 
@@ -34,3 +34,17 @@ def test_it_is_the_convolution(channels, strides, padding, dilation):
         jax.tree.leaves(results(convolve)), jax.tree.leaves(results(lax.conv_general_dilated)), strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("padding, strides, dilation", [("SAME", (1, 2), (1, 1)), (((2, 0), (1, 1)), (2, 1), (2, 1))])
+def test_parts_of_the_kernel_sum_to_the_convolution(padding, strides, dilation):
+    x, kernel = data(2, 9, 8, 3), data(3, 2, 3, 5, seed=2)
+    geometry = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "rhs_dilation": dilation}
+    w = kernel.reshape(-1, 5)
+    for rows in (4, 6, 7, 18):
+        parts = [
+            convolve_rows(x, w[first : first + rows], first, (3, 2), strides, padding, **geometry)
+            for first in range(0, 18, rows)
+        ]
+        wanted = lax.conv_general_dilated(x, kernel, strides, padding, **geometry)
+        np.testing.assert_allclose(sum(parts), wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
