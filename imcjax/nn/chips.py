@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from imcjax.nn.batchnorm_statistics import norms_of, take_statistics
 from imcjax.nn.hooks import hook_name, layers, matrices, member_path, operators, placed, together
 from imcjax.nn.operator import answers, respond
 from imcjax.nn.recording import record_inputs
+from imcjax.nn.structure import Structure
 from imcjax.nn.variables import Chip, Correction
 from imcjax.pytree import record, replace
 
@@ -80,13 +82,14 @@ def program_chips(model: Any, key: jax.Array | None, count: int = 1, *, chunk: i
     if key is None:
         return Chips(jax.tree.map(lambda leaf: leaf[None], _program(model, None)), None)
     graph, state = nnx.split(model)
-
-    @jax.jit
-    def run(state: Any, keys: jax.Array) -> Any:
-        return lax.map(lambda own: _program(nnx.merge(graph, state, copy=True), own), keys, batch_size=min(chunk, count))
-
     keys = chip_keys(key, np.arange(count))
-    return Chips(run(state, keys), keys)
+    return Chips(_program_all(state, keys, structure=Structure(graph), side_by_side=min(chunk, count)), keys)
+
+
+@partial(jax.jit, static_argnames=("structure", "side_by_side"))
+def _program_all(state: Any, keys: jax.Array, *, structure: Structure, side_by_side: int) -> Any:
+    graph = structure.graph
+    return lax.map(lambda own: _program(nnx.merge(graph, state, copy=True), own), keys, batch_size=side_by_side)
 
 
 def on_chip(
@@ -191,11 +194,29 @@ def evaluate(
     seen = None if columns is None else record_inputs(model, [columns])
     graph, state = nnx.split(model)
     seconds = jnp.asarray(times, float)
-    images = _batches(x, y, batch), None if norms is None else jnp.asarray(norms)  # as constants they would slow compiling
+    # As constants of the program they would slow compiling, and have it compiled anew.
+    given = (state, _batches(x, y, batch), seconds, seen, None if norms is None else jnp.asarray(norms))
+    run = partial(_judge, given, structure=Structure(graph), compensation=compensation)
+    if keys is None:
+        only = None if not isinstance(chips, Chips) else chips[0].programmed
+        return np.asarray(run(only, None))[None] / len(x)
+    size = min(chunk, count)
+    rows = []
+    hidden = not (progress and sys.stdout.isatty())
+    for first in track(range(0, count, size), "chips", disable=hidden, transient=True):
+        numbers = np.minimum(np.arange(first, first + size), count - 1)  # the last chunk is filled up
+        part = jax.tree.map(lambda leaf, at=numbers: leaf[at], chips.programmed) if isinstance(chips, Chips) else None
+        rows.append(np.asarray(run(part, keys[numbers])))
+    return np.concatenate(rows)[:count] / len(x)
 
-    def one(state: Any, images: Any, chip: Any, own: Any) -> jax.Array:
-        batches, norms = images
-        plain = nnx.merge(graph, state, copy=True)
+
+@partial(jax.jit, static_argnames=("structure", "compensation"))
+def _judge(given: Any, chips: Any, keys: Any, *, structure: Structure, compensation: str | None) -> jax.Array:
+    """How many of the inputs chips get right at each time: (chips, times), or (times,) of one without a key."""
+    state, batches, seconds, seen, norms = given
+
+    def one(chip: Any, own: Any) -> jax.Array:
+        plain = nnx.merge(structure.graph, state, copy=True)
         programmed = _program(plain, own) if chip is None else chip
 
         def at(time: jax.Array) -> jax.Array:
@@ -210,25 +231,11 @@ def evaluate(
 
         return jnp.stack([at(time) for time in seconds])
 
-    @jax.jit
-    def run(state: Any, images: Any, chip: Any, own: Any) -> jax.Array:
-        if own is None:
-            return one(state, images, chip, own)
-        if jax.default_backend() == "cpu":  # side by side, convolutions and solvers of wires take several times as long
-            return lax.map(lambda part: one(state, images, *part), (chip, own))
-        return jax.vmap(one, (None, None, 0, 0))(state, images, chip, own)
-
     if keys is None:
-        only = None if not isinstance(chips, Chips) else chips[0].programmed
-        return np.asarray(run(state, images, only, None))[None] / len(x)
-    size = min(chunk, count)
-    rows = []
-    hidden = not (progress and sys.stdout.isatty())
-    for first in track(range(0, count, size), "chips", disable=hidden, transient=True):
-        numbers = np.minimum(np.arange(first, first + size), count - 1)  # the last chunk is filled up
-        part = jax.tree.map(lambda leaf, at=numbers: leaf[at], chips.programmed) if isinstance(chips, Chips) else None
-        rows.append(np.asarray(run(state, images, part, keys[numbers])))
-    return np.concatenate(rows)[:count] / len(x)
+        return one(chips, keys)
+    if jax.default_backend() == "cpu":  # side by side, convolutions and solvers of wires take several times as long
+        return lax.map(lambda part: one(*part), (chips, keys))
+    return jax.vmap(one)(chips, keys)
 
 
 def save_chips(chips: Chips, folder: str | Path) -> None:

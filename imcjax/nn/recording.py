@@ -15,6 +15,7 @@ from imcjax.errors import UserError, check_number
 from imcjax.nn.hooks import hook_name, matrices, member_path, members, modules, operators, placed, stack_of
 from imcjax.nn.operator import Operator
 from imcjax.nn.reservoir import Reservoir
+from imcjax.nn.structure import Structure
 from imcjax.nn.unrolled import evenly
 
 
@@ -87,17 +88,7 @@ def record_inputs(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES,
         raise UserError("The model has no layer on hardware; convert it first with imcjax.convert.")
     check_number("samples", samples, 1, whole=True)
     graph, state = nnx.split(model)
-
-    @functools.partial(jax.jit, static_argnames="loops")
-    def run(state: Any, batch: jax.Array, loops: bool) -> dict[str, tuple[_Call, ...]]:
-        copy = nnx.merge(graph, state, copy=True)
-        for path, layer in placed(copy).items():
-            operator = getattr(layer, hook_name(layer))
-            seen = _reservoir(path, layer, int(samples)) if loops else ()
-            setattr(layer, hook_name(layer), nnx.data(Recorder(operator, int(samples), seen)))
-        copy(batch)
-        return {name: calls for path, layer in modules(copy).items() for name, calls in _calls(path, layer)}
-
+    run = functools.partial(_run, state, structure=Structure(graph), samples=int(samples))
     parts: dict[str, list[_Call]] = {path: [] for path in hooks}
     vectors = dict.fromkeys(hooks, 0)
     fed, loops = 0, False
@@ -107,13 +98,13 @@ def record_inputs(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES,
         batch = _inputs(batch)
         fed += max(batch.shape[0] if batch.ndim else 1, 1)
         try:
-            found = run(state, batch, loops)
+            found = run(batch, loops=loops)
         except TypeError as error:
             # A cell that nnx.RNN scans is carried from step to step: what it notes must not grow.
             if loops or "carry" not in str(error):
                 raise
             loops = True
-            found = run(state, batch, loops)
+            found = run(batch, loops=loops)
         for path, calls in jax.device_get(found).items():
             calls = [call._replace(kept=call.kept[: int(call.vectors)]) for call in calls if call.vectors > 0]
             parts[path] += calls
@@ -121,6 +112,17 @@ def record_inputs(model: Any, batches: Iterable[Any], *, samples: int = SAMPLES,
     if fed == 0:
         raise UserError("calibrate got no batches; give at least one batch of inputs.")
     return {path: _joined(path, calls, -(-vectors[path] // fed), samples) for path, calls in parts.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("structure", "samples", "loops"))
+def _run(state: Any, batch: jax.Array, *, structure: Structure, samples: int, loops: bool) -> dict[str, tuple[_Call, ...]]:
+    copy = nnx.merge(structure.graph, state, copy=True)
+    for path, layer in placed(copy).items():
+        operator = getattr(layer, hook_name(layer))
+        seen = _reservoir(path, layer, samples) if loops else ()
+        setattr(layer, hook_name(layer), nnx.data(Recorder(operator, samples, seen)))
+    copy(batch)
+    return {name: calls for path, layer in modules(copy).items() for name, calls in _calls(path, layer)}
 
 
 def _calls(path: str, layer: Any) -> Iterator[tuple[str, tuple[_Call, ...]]]:

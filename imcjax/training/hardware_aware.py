@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from imcjax.keys import check_key, fold_index, fold_name
 from imcjax.nn.direct import applies
 from imcjax.nn.hooks import hook_name, placed
 from imcjax.nn.operator import BACKWARDS, RANGES
+from imcjax.nn.structure import Structure
 from imcjax.nn.variables import Calls, HardwareVariable, Noise, WeightNoise
 from imcjax.training.inputs import check_mesh, check_model, check_optimizer
 from imcjax.training.kinds import learned, names_of
@@ -65,6 +67,7 @@ class Options:
           UserError: naming the option.
         """
         names_of(self.learn)
+        object.__setattr__(self, "learn", (self.learn,) if isinstance(self.learn, str) else tuple(self.learn))
         for name, low, high, whole in _LIMITS:
             value = getattr(self, name)
             if value is None and name not in ("weight_noise", "ema"):
@@ -159,19 +162,21 @@ class Trainer:
             check_model(teacher, "teacher")
         if (teacher is None) != (options.distill == 0):
             raise UserError(f"distill is {options.distill} and teacher {type(teacher).__name__}; give both, or neither.")
-        self.options, self.optimizer, self.loss, self.mesh = options, optimizer, loss, mesh
+        self.options, self.optimizer, self.mesh = options, optimizer, mesh
         self.key = fast_key(0) if key is None else key
         prepared = _prepared(model, options, self.key)
-        self._trained = learned(options.learn)
-        self._graph, params, self._given, self._rest = nnx.split(prepared, self._trained, nnx.Any(*_GIVEN), ...)
+        self._graph, params, self._given, self._rest = nnx.split(prepared, learned(options.learn), nnx.Any(*_GIVEN), ...)
         # Numbers set by hand may be weakly typed; after a step they are not, which would compile the second step anew.
         self._params = jax.tree.map(lambda value: lax.convert_element_type(value, value.dtype), params)
-        self._teacher = None
+        taught, self._teacher = None, None
         if teacher is not None:
             teacher = nnx.clone(teacher)
             teacher.eval()
-            self._teacher = nnx.split(teacher)
-        self._run = jax.jit(self._step)
+            graph, self._teacher = nnx.split(teacher)
+            taught = Structure(graph)
+        # How much noise is a number of the model's by now.
+        self._recipe = _Recipe(Structure(self._graph), optimizer, dataclasses.replace(options, weight_noise=None), loss, taught)
+        self._run = _compiled(self._recipe)
 
     def start(self) -> TrainState:
         """The state before the first step."""
@@ -197,7 +202,7 @@ class Trainer:
         if self.mesh is not None:
             spread = NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
             x, y = jax.device_put(x, spread), jax.device_put(y, spread)
-        return self._run(state, self._given, x, y)
+        return self._run(state, self._given, self.key, self._teacher, x, y)
 
     def model(self, state: TrainState, *, ema: bool | None = None) -> Any:
         """The model to evaluate, with the parameters or their running mean, where one is kept and `ema` is not False."""
@@ -214,22 +219,30 @@ class Trainer:
 
     def outputs(self, params: Any, rest: Any, x: jax.Array, key: jax.Array, given: Any = None) -> tuple[jax.Array, Any]:
         """Outputs of fresh chips, and the model's other state after the call; `given` holds hardware numbers of one's own."""
-        model = nnx.merge(self._graph, params, self._given if given is None else given, rest, copy=True)
-        for module in placed(model).values():
-            operator = getattr(module, hook_name(module))
-            operator.noise.set_value(_of_stack(key, operator.stack))
-            operator.calls.set_value(jnp.zeros(operator.stack, jnp.uint32))
-        found = model(x)
-        return found, nnx.split(model, self._trained, nnx.Any(*_GIVEN), ...)[3]
+        return self._recipe.outputs(params, rest, self._given if given is None else given, x, key)
 
-    def _step(self, state: TrainState, given: Any, x: jax.Array, y: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
-        own = fold_index(self.key, state.step)
+
+@dataclasses.dataclass(frozen=True)
+class _Recipe:
+    """What a step is compiled for. Trainers of the same recipe, whatever their numbers, share the compiled step."""
+
+    model: Structure
+    optimizer: optax.GradientTransformation
+    options: Options
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    teacher: Structure | None
+
+    def step(
+        self, state: TrainState, given: Any, key: jax.Array, teacher: Any, x: jax.Array, y: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """The state after a step; `given` are the hardware's numbers, `teacher` the teacher's."""
+        own = fold_index(key, state.step)
         parts = self.options.accumulate
         rest, total = state.rest, None
         # Interleaved parts: each device keeps its own share of every part.
         for part in range(parts):
             gradient: Any = jax.value_and_grad(self._objective, has_aux=True)
-            (loss, (hits, rest)), grads = gradient(state.params, rest, given, x[part::parts], y[part::parts], own)
+            (loss, (hits, rest)), grads = gradient(state.params, rest, given, teacher, x[part::parts], y[part::parts], own)
             found = (grads, {"loss": loss, "accuracy": hits})
             total = found if total is None else jax.tree.map(jnp.add, total, found)
         assert total is not None
@@ -241,27 +254,41 @@ class Trainer:
             ema = jax.tree.map(lambda mean, value: decay * mean + (1 - decay) * value, ema, params)
         return TrainState(params, rest, moments, ema, state.step + 1), metrics
 
-    def _objective(self, params: Any, rest: Any, given: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
+    def outputs(self, params: Any, rest: Any, given: Any, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        """Outputs of fresh chips, and the model's other state after the call."""
+        model = nnx.merge(self.model.graph, params, given, rest, copy=True)
+        for module in placed(model).values():
+            operator = getattr(module, hook_name(module))
+            operator.noise.set_value(_of_stack(key, operator.stack))
+            operator.calls.set_value(jnp.zeros(operator.stack, jnp.uint32))
+        found = model(x)
+        return found, nnx.split(model, learned(self.options.learn), nnx.Any(*_GIVEN), ...)[3]
+
+    def _objective(self, params: Any, rest: Any, given: Any, teacher: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         if self.options.chips == 1:
-            outputs, after = self.outputs(params, rest, x, fold_index(key, 0), given)
-            loss, hits = self._loss(outputs, x, y)
+            outputs, after = self.outputs(params, rest, given, x, fold_index(key, 0))
+            loss, hits = self._loss(outputs, teacher, x, y)
             return loss, (hits, after)
         keys = jax.vmap(lambda i: fold_index(key, i))(jnp.arange(self.options.chips, dtype=jnp.uint32))
-        outputs, after = jax.vmap(self.outputs, in_axes=(None, None, None, 0, None))(params, rest, x, keys, given)
-        loss, hits = jax.vmap(self._loss, in_axes=(0, None, None))(outputs, x, y)
+        outputs, after = jax.vmap(self.outputs, in_axes=(None, None, None, None, 0))(params, rest, given, x, keys)
+        loss, hits = jax.vmap(self._loss, in_axes=(0, None, None, None))(outputs, teacher, x, y)
         return loss.mean(), (hits.mean(), jax.tree.map(_mean_of_chips, after))
 
-    def _loss(self, outputs: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _loss(self, outputs: jax.Array, teacher: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
         loss = self.loss(outputs, y)
-        if self._teacher is not None:
-            graph, state = self._teacher
-            wanted = nnx.merge(graph, state, copy=True)(x).astype(outputs.dtype)
+        if self.teacher is not None:
+            wanted = nnx.merge(self.teacher.graph, teacher, copy=True)(x).astype(outputs.dtype)
             loss = (1 - self.options.distill) * loss + self.options.distill * _distance(
                 outputs, wanted, self.options.temperature
             )
         classes = outputs.ndim == 2 and y.ndim == 1
         return loss, correct(outputs, y).mean() if classes else jnp.full((), jnp.nan)
+
+
+@lru_cache(maxsize=64)
+def _compiled(recipe: _Recipe) -> Any:
+    return jax.jit(recipe.step)
 
 
 def _distance(outputs: jax.Array, wanted: jax.Array, temperature: float) -> jax.Array:
