@@ -96,14 +96,14 @@ def calibrated_settings(
     settings = (Settings() if settings is None else settings).replace(input_signed=bool(jnp.min(x) < 0))
     check(hardware)  # numbers out of range are seen here, and not inside of a program
     complete(settings, hardware)
-    found = _find_ranges(
+    found = jitted_find_ranges(
         jnp.asarray(w)[None], jnp.reshape(x, (-1, 1, jnp.shape(x)[-1])), hardware, settings, rule=rule, per=per
     )
     return settings.replace(**found)
 
 
 # One program instead of some hundred, one for each operation.
-_find_ranges = jax.jit(find_ranges, static_argnames=("rule", "per"))
+jitted_find_ranges = jax.jit(find_ranges, static_argnames=("rule", "per"))
 
 
 def weight_range(w: Float[Array, "groups n_in n_out"], bits: jax.Array | float | None) -> jax.Array:

@@ -1,16 +1,14 @@
 """calibrate: static ranges for every layer on hardware, from batches of real inputs."""
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from imcjax.nn.hooks import hook_name, matrices, members, placed
 from imcjax.nn.operator import RANGES, Operator
 from imcjax.nn.recording import SAMPLES, Recorded, record_inputs
-from imcjax.ranges import find_ranges
+from imcjax.ranges import jitted_find_ranges
 from imcjax.settings import complete
 
 
@@ -45,7 +43,6 @@ def calibrate(
 
 def set_ranges(model: Any, seen: dict[str, Recorded], *, rule: str = "mse", per: str = "slice", names: Any = RANGES) -> None:
     """Make the ranges called `names` static at what is best for recorded inputs, and the sign of the inputs with them."""
-    find = jax.jit(functools.partial(find_ranges, rule=rule, per=per))
     for path, module in placed(model).items():
         operator: Operator = getattr(module, hook_name(module))
         inside = dict(members(path, module))
@@ -56,7 +53,8 @@ def set_ranges(model: Any, seen: dict[str, Recorded], *, rule: str = "mse", per:
             member.input_signed = operator.input_signed
             settings = member.settings()
             complete(settings, member.technology)  # refuses widths out of range while they can be seen
-            found.append(find(matrices(layer), jnp.asarray(seen[name].inputs), member.technology, settings))
+            inputs = jnp.asarray(seen[name].inputs)
+            found.append(jitted_find_ranges(matrices(layer), inputs, member.technology, settings, rule=rule, per=per))
         for name in names:
             values = [ranges[name] for ranges in found]
             if values[0] is not None:

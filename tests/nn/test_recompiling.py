@@ -8,6 +8,7 @@ from imcjax import Hardware, converters, devices, models
 from imcjax.fast_random import fast_key
 from imcjax.nn import chips, recording
 from imcjax.nn.structure import Structure
+from imcjax.ranges import jitted_find_ranges
 from imcjax.training import Options, Trainer
 
 
@@ -25,7 +26,7 @@ def test_chips_of_other_numbers():
     for sigma, seed in ((0.01, 0), (0.3, 0), (0.01, 1)):
         model = _model(sigma, seed)
         imcjax.calibrate(model, [X], progress=False)
-        counts = [recording._run._cache_size()]
+        counts = [recording._run._cache_size(), jitted_find_ranges._cache_size()]
         kept = imcjax.nn.program_chips(model, fast_key(1), 2)
         imcjax.nn.evaluate(model, X, Y, key=fast_key(1), chips=2, progress=False)
         counts += [chips._judge._cache_size(), chips._program_all._cache_size()]
