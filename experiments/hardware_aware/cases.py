@@ -15,9 +15,6 @@ from imcjax.files import read_json, write_json
 from imcjax.training import Options, fit
 
 
-BATCH = 128
-
-
 def kept(path: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is in the file at `path`; where there is none, what `find` finds, which then is."""
     if not path.is_file():
@@ -26,13 +23,23 @@ def kept(path: Path, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return read_json(path)
 
 
-def trained(model: Any, data: Dataset, steps: int, folder: Path, *, rate: float, options: Options | None = None) -> Any:
+def trained(
+    model: Any,
+    data: Dataset,
+    steps: int,
+    folder: Path,
+    *,
+    rate: float,
+    options: Options | None = None,
+    batch: int = 128,
+    augment: Callable[..., Any] | None = None,
+) -> Any:
     """The model after `steps` steps of Adam with a cosine schedule; goes on from the folder's checkpoints."""
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, steps))
     x, y = data.train.x, data.train.y
     chunk = max(1, min(100, steps))
-    found = fit(model, x, y, optimizer=optimizer, steps=steps, batch=BATCH, options=options, folder=folder, chunk=chunk)
-    return found.model
+    how: dict[str, Any] = {"batch": batch, "options": options, "augment": augment, "folder": folder, "chunk": chunk}
+    return fit(model, x, y, optimizer=optimizer, steps=steps, **how).model
 
 
 def put_on(model: Any, rules: Any, data: Dataset) -> Any:

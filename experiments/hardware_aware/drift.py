@@ -1,5 +1,8 @@
-"""LeNet-5 on phase-change memory: after programming and after a day, with and without compensation of drift."""
+"""Networks on phase-change memory: after programming and after a day, with and without compensation of drift."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.hardware_aware import cases
 from imcjax import Hardware, converters, devices, models
-from imcjax.data import Dataset
+from imcjax.data import Dataset, cifar10
 from imcjax.mapping import Differential
 from imcjax.report import style
 from imcjax.training import Options
@@ -15,15 +18,49 @@ from imcjax.training import Options
 
 DAY_S = 86400.0
 READS = {"programmed": (0.0, None), "a day": (DAY_S, None), "a day, compensated": (DAY_S, "global")}
-WIDTHS = (8, 4)
 
 
-def hardware(bits: int, device: str) -> Hardware:
-    """Weights of so many bits in one pair of cells, inputs of as many, arrays of 256 x 256 with 8-bit ADCs."""
+@dataclass(frozen=True)
+class Work:
+    """A network, how long it is trained, and how it is judged.
+
+    Attributes:
+      model: of `imcjax.models`.
+      widths: bits of weights and inputs.
+      rows: rows and columns of the arrays.
+      steps, tuning: training steps in floating point, and after it for the hardware.
+      images, chips: of the test set, and how many chips read them.
+      batch: images a step.
+      augment: of (key, images); None: none.
+      controlled: whether as many further steps in floating point are a case too.
+    """
+
+    model: str
+    widths: tuple[int, ...] = (8, 4)
+    rows: int = 256
+    steps: int = 1000
+    tuning: int = 250
+    images: int = 2000
+    chips: int = 10
+    batch: int = 128
+    augment: Callable[..., Any] | None = None
+    controlled: bool = False
+
+
+LENET5 = Work("lenet5")
+RESNET20 = Work(
+    "resnet20", widths=(8,), rows=576, steps=1400, tuning=500, images=1000, batch=32, augment=cifar10.augment, controlled=True
+)
+"""One epoch of CIFAR-10, and a third of one: a check that it works, far from a trained network."""
+QUICK = {"steps": 20, "tuning": 10, "images": 200, "chips": 2}
+
+
+def hardware(bits: int, device: str, rows: int) -> Hardware:
+    """Weights of so many bits in one pair of cells, inputs of as many, square arrays with 8-bit ADCs."""
     return Hardware(
         name=f"{device}, W{bits}A{bits}",
-        rows=256,
-        cols=256,
+        rows=rows,
+        cols=rows,
         encoding=Differential(weight_bits=bits, cell_bits=bits - 1),
         dac=converters.Dac(input_bits=bits, bits=bits),
         device=devices.preset(device),
@@ -31,30 +68,44 @@ def hardware(bits: int, device: str) -> Hardware:
     )
 
 
-def run(data: Dataset, out: Path, *, device: str, quick: bool) -> list[dict[str, Any]]:
+def run(data: Dataset, out: Path, work: Work, *, device: str) -> list[dict[str, Any]]:
     """Train and judge every design; rows of the table."""
-    steps, tuning, images, count = (20, 10, 200, 2) if quick else (1000, 250, 2000, 10)
-    x, y = data.test.x[:images], data.test.y[:images]
-    plain = cases.trained(models.build("lenet5", data.shape, data.classes, 0), data, steps, out / "float", rate=1e-3)
-    base = cases.kept(out / "float.json", lambda: {"accuracy": cases.digital_accuracy(plain, x, y)})["accuracy"]
-    rows: list[dict[str, Any]] = [{"network": "float", "read": "digital", "mean": base, "std": 0.0, "loss": 0.0}]
-    for bits in WIDTHS:
-        ready = cases.put_on(plain, hardware(bits, device), data)
-        for name, tuned in ((f"W{bits}A{bits}, not trained for it", 0), (f"W{bits}A{bits}, hardware-aware", tuning)):
-            case = name.replace(", ", "-").replace(" ", "_")
-            model = ready
-            if tuned and not (out / f"{case}.json").is_file():
-                model = cases.trained(ready, data, tuned, out / case, rate=3e-4, options=Options())
+    x, y = data.test.x[: work.images], data.test.y[: work.images]
+
+    def trained(model: Any, steps: int, name: str, rate: float, options: Options | None = None) -> Any:
+        given = {"rate": rate, "options": options, "batch": work.batch, "augment": work.augment}
+        return cases.trained(model, data, steps, out / name, **given)
+
+    plain = trained(models.build(work.model, data.shape, data.classes, 0), work.steps, "float", 1e-3)
+    starts = {"not trained for it": plain}
+    if work.controlled:
+        starts["trained on in float"] = trained(plain, work.tuning, "float-on", 3e-4)
+    digital = {}
+    for name, model in zip(("float", "float-on"), starts.values(), strict=False):
+        find = partial(cases.digital_accuracy, model, x, y)
+        digital[name] = cases.kept(out / f"{name}.json", lambda find=find: {"accuracy": find()})["accuracy"]
+    base = digital["float"]
+    rows: list[dict[str, Any]] = [
+        {"network": name, "read": "digital", "mean": found, "std": 0.0, "loss": base - found} for name, found in digital.items()
+    ]
+    for bits in work.widths:
+        ready = {name: cases.put_on(model, hardware(bits, device, work.rows), data) for name, model in starts.items()}
+        for name in (*ready, "hardware-aware"):
+            network = f"W{bits}A{bits}, {name}"
+            case = network.replace(", ", "-").replace(" ", "_")
+            model = ready.get(name)
+            if model is None and not (out / f"{case}.json").is_file():
+                model = trained(ready["not trained for it"], work.tuning, case, 3e-4, Options())
 
             def judged(model: Any = model) -> dict[str, Any]:
                 found: dict[str, Any] = {}
                 for read, (time, compensation) in READS.items():
-                    found[read] = cases.chips(model, x, y, count, times=(time,), compensation=compensation, chunk=2)
+                    found[read] = cases.chips(model, x, y, work.chips, times=(time,), compensation=compensation, chunk=2)
                 return found
 
             for read, accuracies in cases.kept(out / f"{case}.json", judged).items():
                 of_chips = cases.summary([chip[0] for chip in accuracies])
-                row = {"network": name, "read": read, **of_chips, "chips": len(accuracies)}
+                row = {"network": network, "read": read, **of_chips, "chips": len(accuracies)}
                 rows.append(row | {"loss": base - of_chips["mean"]})
     return rows
 
@@ -71,7 +122,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 @style.quiet
 def draw(rows: list[dict[str, Any]]) -> Figure:
     """Points below the float network, a group of bars for each design."""
-    names = list(dict.fromkeys(row["network"] for row in rows[1:]))
+    names = list(dict.fromkeys(row["network"] for row in rows if row.get("chips")))
     figure = style.figure(0.6 + 0.75 * len(names))
     axes = figure.add_subplot()
     colours = (style.CODESIGN, style.BASELINE, style.COMPONENTS["digital"])

@@ -24,7 +24,7 @@ def test_a_summary_is_mean_spread_and_a_chip_in_a_hundred():
 
 def test_tables_and_pictures(tmp_path):
     drifts = [{"network": "float", "read": "digital", "mean": 0.99, "std": 0.0, "loss": 0.0}]
-    names = [f"W{bits}A{bits}, {how}" for bits in drift.WIDTHS for how in ("not trained for it", "hardware-aware")]
+    names = [f"W{bits}A{bits}, {how}" for bits in drift.LENET5.widths for how in ("not trained for it", "hardware-aware")]
     drifts += [
         {"network": name, "read": read, "mean": 0.98, "std": 0.001, "loss": 0.01, "chips": 3}
         for name in names
