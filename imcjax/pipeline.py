@@ -205,23 +205,22 @@ def multiply(
     check(hardware)
     settings = complete(settings, hardware)
     currents, sums, step, place = column_currents(settled, x, hardware, settings)
-    y = outputs(settled, currents, sums, step, place, hardware, settings, key=key)
+    y = outputs(settled, currents, sums, place, hardware, settings, key=key)
     y = y.reshape(-1, settled.n_out)[: math.prod(np.shape(x)[:-1])]
-    return y.reshape(*np.shape(x)[:-1], settled.n_out)
+    return (y * (step * settled.weight_step)).reshape(*np.shape(x)[:-1], settled.n_out)
 
 
 def outputs(
     settled: Settled,
     currents: Float[Array, "K T P B S N"],
     sums: Float[Array, "T P B"] | None,
-    step: jax.Array,
     place: Float[Array, " P"],
     hardware: Hardware,
     settings: Settings,
     *,
     key: jax.Array | None = None,
 ) -> Float[Array, "B copies N"]:
-    """Column currents converted, shifted and added, in units of x * w; the sums are for chips with offsets."""
+    """Column currents converted, shifted and added, in products of codes; the sums are for chips with offsets."""
     layout = tiling((settled.n_in, settled.n_out), hardware)
     references = partial(one_reference, layout=layout) if hardware.encoding.extra_columns else lambda values: values
     if settled.noise is not None and key is not None:
@@ -236,7 +235,7 @@ def outputs(
     if settled.offsets is not None:
         sums, offsets = by_copy(sums, layout, 0), by_copy(settled.offsets, layout, 0)
         y += total("ztpb,p,ztsn,s->bzn", sums, place, offsets, settled.slice_weights)
-    return y * (step * settled.weight_step)
+    return y
 
 
 def column_currents(

@@ -173,6 +173,14 @@ def test_quantized_values_with_a_coarse_and_clipping_adc_are_those_of_numpy(adc_
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_inputs_may_each_have_a_range_of_their_own():
+    x, w, ideal = RNG.normal(size=(5, 7)), RNG.normal(size=(7, 3)), chip()
+    together = run(x, w, ideal, input_range=np.abs(x).max(1, keepdims=True))
+    alone = [run(row[None], w, ideal, input_range=np.abs(row).max()) for row in x]
+    assert together.shape == (5, 3)
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-5, atol=1e-6)
+
+
 def test_ranges_may_differ_by_tile_phase_slice_and_column():
     x, w = RNG.normal(size=(4, 30)), RNG.normal(size=(30, 5))
     hardware = chip(6, 2, 5, 2, 5, rows=12)  # 3 row tiles, 3 phases (2 in use), 3 slices

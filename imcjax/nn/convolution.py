@@ -35,7 +35,9 @@ def convolve_rows(
         spans = [(n - 1) * d + 1 for n, d in zip(window, dilation, strict=True)]
         padding = lax.padtype_to_pads(x.shape[1:-1], spans, strides, padding)
     (low, high), *others = padding
-    cut = (low - begin * dilation[0], high - (window[0] - end) * dilation[0])
+    low, high = low - begin * dilation[0], high - (window[0] - end) * dilation[0]
+    x = x[:, max(0, -low) : x.shape[1] - max(0, -high)]
+    cut = (max(0, low), max(0, high))
     whole = jnp.pad(w, [(first - begin * block, end * block - first - len(w)), (0, 0)])
     kernel = whole.reshape(end - begin, *window[1:], channels, -1)
     return convolve(x, kernel, strides, [cut, *others], **geometry)

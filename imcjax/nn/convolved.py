@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from imcjax import pipeline
@@ -29,7 +30,7 @@ def applies(hardware: Hardware, settled: pipeline.Settled, settings: Settings) -
     dac, encoding = hardware.dac, hardware.encoding
     lines = dac.kind == "sign_magnitude" and settled.dac is None and encoding.rows_per_input == 1 and settings.replicas == 1
     matrix = not bends(hardware.device) and settled.offsets is None and hardware.accumulation == "digital"
-    return lines and matrix and settled.matrix.shape[1] <= MOST_TILES
+    return lines and matrix and settled.matrix.shape[1] <= MOST_TILES and np.ndim(settings.input_range) == 0
 
 
 def multiply(
@@ -63,5 +64,5 @@ def multiply(
     answered = jnp.stack(of_tiles) if tiles > 1 else of_tiles[0][None]
     positions = answered.shape[2:-1]
     currents = answered.reshape(tiles, len(digits), -1, k, slices, n).transpose(3, 0, 1, 2, 4, 5)
-    y = pipeline.outputs(settled, currents, None, step, place, hardware, settings, key=key)
-    return y.reshape(len(x), *positions, n)
+    y = pipeline.outputs(settled, currents, None, place, hardware, settings, key=key)
+    return (y * (step * settled.weight_step)).reshape(len(x), *positions, n)

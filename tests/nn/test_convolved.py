@@ -108,7 +108,7 @@ def test_hardware_that_needs_every_vector_is_unrolled(monkeypatch):
     monkeypatch.setattr(convolved, "multiply", lambda *_, **__: pytest.fail("not unrolled"))
     flaws = converters.DacFlaws(gain_sigma=0.1)
     flawed = converters.Dac(input_bits=4, bits=4, flaws=flaws)
-    for changes in ({"rows": 4}, {"encoding": Offset(weight_bits=4, cell_bits=2)}, {"dac": flawed}):
+    for changes in ({"rows": 3}, {"encoding": Offset(weight_bits=4, cell_bits=2)}, {"dac": flawed}):
         layer, x = _layer(_hardware(**changes))
         chip = imcjax.nn.on_chip(layer, imcjax.nn.program_chips(layer, jax.random.key(3))[0])
         assert np.isfinite(chip(x)).all()
