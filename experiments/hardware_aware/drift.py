@@ -123,7 +123,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 def draw(rows: list[dict[str, Any]]) -> Figure:
     """Points below the float network, a group of bars for each design."""
     names = list(dict.fromkeys(row["network"] for row in rows if row.get("chips")))
-    figure = style.figure(0.6 + 0.75 * len(names))
+    figure = style.figure(0.9 + 0.75 * len(names))
     axes = figure.add_subplot()
     colours = (style.CODESIGN, style.BASELINE, style.COMPONENTS["digital"])
     for place, (read, colour) in enumerate(zip(READS, colours, strict=True)):
@@ -135,6 +135,8 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.axvline(0.5, color=style.MUTED, linewidth=0.8, linestyle=":")
     axes.set_xlabel("points below the float network's test accuracy; bars: ± standard deviation over chips")
-    axes.set_xscale("symlog", linthresh=1.0)
-    axes.legend(loc="lower right")
+    if max(100 * abs(row["loss"]) for row in rows) > 5:
+        axes.set_xscale("symlog", linthresh=1.0)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    figure.legend(loc="outside upper center", ncols=len(READS))
     return figure

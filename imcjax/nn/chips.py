@@ -183,17 +183,17 @@ def evaluate(
     Raises:
       UserError: as `on_chip`; inputs and classes that do not fit each other.
     """
-    x, y, times = np.asarray(x), np.asarray(y), np.atleast_1d(np.asarray(times, float))
-    _check_evaluation(x, y, key, chips, times, chunk, batch)
+    x, y, moments = np.asarray(x), np.asarray(y), np.atleast_1d(np.asarray(times, float))
+    _check_evaluation(x, y, key, chips, moments, chunk, batch)
     _checked(model)
     for operator in operators(model).values():
         if operator.technology.device.covers is not None:
-            check_time(operator.technology.device, times)
+            check_time(operator.technology.device, moments)
     keys = chips.key if isinstance(chips, Chips) else None if key is None else chip_keys(key, np.arange(chips))
     count = 1 if keys is None else len(keys)
     seen = None if columns is None else record_inputs(model, [columns])
     graph, state = nnx.split(model)
-    seconds = jnp.asarray(times, float)
+    seconds = jnp.asarray(moments, float)
     # As constants of the program they would slow compiling, and have it compiled anew.
     given = (state, _batches(x, y, batch), seconds, seen, None if norms is None else jnp.asarray(norms))
     run = partial(_judge, given, structure=Structure(graph), compensation=compensation)

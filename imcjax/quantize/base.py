@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from imcjax.errors import UserError, check_record, concrete
@@ -169,7 +170,7 @@ def check_values(name: str, x: Any) -> None:
     Raises:
       UserError: naming the array.
     """
-    if not isinstance(x, jax.core.Tracer) and np.asarray(x).dtype.kind in "OSU":
+    if not isinstance(x, Tracer) and np.asarray(x).dtype.kind in "OSU":
         raise UserError(f"{name} is a {type(x).__name__}; give an array of numbers.")
     if np.size(x) == 0:
         raise UserError(f"{name} is empty; give at least one value to choose ranges from.")

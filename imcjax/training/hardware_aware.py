@@ -69,7 +69,7 @@ class Options:
         names_of(self.learn)
         object.__setattr__(self, "learn", (self.learn,) if isinstance(self.learn, str) else tuple(self.learn))
         for name, low, high, whole in _LIMITS:
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is None and name not in ("weight_noise", "ema"):
                 raise UserError(f"{name} is None; give a number in [{low:g}, {high:g}], or leave it out.")
             check_number(name, value, low, high, whole=whole)
