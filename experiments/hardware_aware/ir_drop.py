@@ -118,5 +118,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         axes.set_yticks(range(len(chosen)), labels=[row["way"] for row in chosen])
         axes.set_ylim(len(chosen) - 0.5, -0.5)
         axes.set_title(f"arrays of {size} rows")
-        axes.set_xlabel("test accuracy, %; black: mean, orange: 1 % quantile")
+    figure.supxlabel(
+        "test accuracy, %; each point a chip; black: mean, orange: 1 % quantile; dotted: floating point", fontsize="medium"
+    )
     return figure
