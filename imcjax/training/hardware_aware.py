@@ -73,7 +73,7 @@ class Options:
             if value is None and name not in ("weight_noise", "ema"):
                 raise UserError(f"{name} is None; give a number in [{low:g}, {high:g}], or leave it out.")
             check_number(name, value, low, high, whole=whole)
-            if whole:
+            if whole and value is not None:
                 object.__setattr__(self, name, int(value))  # 2.0 counts as 2, and no range() takes it
         for name, known in (("backward", BACKWARDS), ("activations", ("float32", "bfloat16"))):
             if getattr(self, name) not in known:
