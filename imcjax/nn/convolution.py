@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from imcjax.nn.unrolled import unroll
+from imcjax.nn import unrolled
 
 
 FEW = 4
@@ -30,11 +30,8 @@ def convolve_rows(
     channels = x.shape[-1]
     block = math.prod(window[1:]) * channels
     begin, end = first // block, -(-(first + len(w)) // block)
-    dilation = geometry.get("rhs_dilation") or (1,) * len(window)
-    if isinstance(padding, str):
-        spans = [(n - 1) * d + 1 for n, d in zip(window, dilation, strict=True)]
-        padding = lax.padtype_to_pads(x.shape[1:-1], spans, strides, padding)
-    (low, high), *others = padding
+    given = (x.shape, (*window, channels, w.shape[-1]), strides, padding, geometry.get("rhs_dilation"))
+    _, dilation, ((low, high), *others), _ = unrolled.geometry(*given)
     low, high = low - begin * dilation[0], high - (window[0] - end) * dilation[0]
     x = x[:, max(0, -low) : x.shape[1] - max(0, -high)]
     cut = (max(0, low), max(0, high))
@@ -70,14 +67,14 @@ def convolve(x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any,
         (x, kernel), (dx, dkernel) = primals, tangents
         parts = []
         if not isinstance(dx, SymbolicZero):
-            parts.append(unrolled(dx, kernel) if channels <= FEW else product(dx, kernel))
+            parts.append(matrix_product(dx, kernel) if channels <= FEW else product(dx, kernel))
         if not isinstance(dkernel, SymbolicZero):
             parts.append(product(x, dkernel))
         found = value(x, kernel)
         return found, sum(parts).astype(found.dtype) if parts else SymbolicZero(found.aval)  # type: ignore[union-attr]
 
-    def unrolled(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        rows = unroll(x, kernel.shape, window_strides, padding, geometry.get("rhs_dilation"), 1)[..., 0, :]
+    def matrix_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        rows = unrolled.unroll(x, kernel.shape, window_strides, padding, geometry.get("rhs_dilation"), 1)[..., 0, :]
         flat = kernel.reshape(-1, outputs)
         return lax.dot_general(rows, flat, (((rows.ndim - 1,), (0,)), ((), ())), precision=geometry.get("precision"))
 

@@ -21,7 +21,7 @@ def unroll(
     groups: int,
 ) -> jax.Array:
     """The input vectors (batch, *positions, groups, n_in) of a channels-last convolution; padding as in `lax`."""
-    window, dilation, pads, _ = _geometry(x.shape, kernel_shape, strides, padding, dilation)
+    window, dilation, pads, _ = geometry(x.shape, kernel_shape, strides, padding, dilation)
     taps = patches(x, window, tuple(strides), pads, dilation)
     return _by_group(taps.reshape(*taps.shape[:-1], math.prod(window), -1), groups)
 
@@ -36,7 +36,7 @@ def some_vectors(
     most: int,
 ) -> tuple[jax.Array, int]:
     """At most `most` of the vectors that `unroll` gives, evenly chosen, as (vectors, groups, n_in); and how many there are."""
-    window, dilation, pads, spans = _geometry(x.shape, kernel_shape, strides, padding, dilation)
+    window, dilation, pads, spans = geometry(x.shape, kernel_shape, strides, padding, dilation)
     padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
     outs = [(n - s) // t + 1 for n, s, t in zip(padded.shape[1:-1], spans, strides, strict=True)]
     total = x.shape[0] * math.prod(outs)
@@ -55,9 +55,10 @@ def evenly(length: int, most: int) -> np.ndarray:
     return np.linspace(0, length - 1, min(most, length)).astype(int)
 
 
-def _geometry(
+def geometry(
     shape: Sequence[int], kernel_shape: Sequence[int], strides: Sequence[int], padding: Any, dilation: Sequence[int] | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]], list[int]]:
+    """Window, dilation, padding in numbers, and how far the window reaches; `padding` and `dilation` as in `lax`."""
     window = tuple(kernel_shape[:-2])
     dilation = (1,) * len(window) if dilation is None else tuple(dilation)
     spans = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]

@@ -19,8 +19,8 @@ from rich.table import Table
 
 import imcjax
 from experiments.benchmarks import timing
+from experiments.benchmarks.installed import versions
 from experiments.benchmarks.training import peers
-from experiments.benchmarks.training.__main__ import versions
 from imcjax import Hardware, converters, devices, models, pipeline
 from imcjax.fast_random import fast_key
 from imcjax.files import write_json, write_text
@@ -62,7 +62,7 @@ class Options:
 def main(options: Options) -> dict[str, Any]:
     """Measure everything that the options ask for."""
     threads = timing.use_threads(options.threads)
-    result: dict[str, Any] = {"threads": threads, "versions": versions(), "rows": []}
+    result: dict[str, Any] = {"threads": threads, "versions": versions("jax", "jaxlib", "flax", "torch"), "rows": []}
     works = {f"ResNet-20, {IMAGES} images": network(threads), f"{BATCH} x {SIZE} x {SIZE}, 4 slices, 8 phases": sliced()}
     for work, jobs in works.items():
         first = {}

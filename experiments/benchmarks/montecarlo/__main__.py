@@ -1,7 +1,6 @@
 """Chips programmed, aged and read, beside IBM aihwkit: python -m experiments.benchmarks.montecarlo --json OUT."""
 
 import importlib
-import importlib.metadata
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rich.table import Table
 
 import imcjax
 from experiments.benchmarks import timing
+from experiments.benchmarks.installed import versions
 from imcjax import Hardware, converters, devices, models, pipeline
 from imcjax.fast_random import fast_key, normal
 from imcjax.files import write_json, write_text
@@ -54,7 +54,7 @@ def main(options: Options) -> dict[str, Any]:
     """Measure everything that the options ask for."""
     threads = timing.use_threads(options.threads)
     result: dict[str, Any] = {"threads": threads, "chips": options.chips, "inputs": options.inputs, "cells": CELLS}
-    result |= {"versions": _versions(), "rows": [], "left_out": []}
+    result |= {"versions": versions("jax", "jaxlib", "torch", "aihwkit"), "rows": [], "left_out": []}
     works = {"program, a day, read": 0} | ({f"... and {options.inputs} inputs": options.inputs} if options.inputs else {})
     for work, inputs in works.items():
         jobs = {f"imcjax, {name}": ours(key, options.chips, inputs) for name, key in KEYS.items()}
@@ -179,16 +179,6 @@ def floor(name: str, make_key: Callable[[int], jax.Array], rounds: int) -> dict[
     jax.block_until_ready(draw(key))
     spent = timing.take_turns({name: lambda: draw(key)}, rounds)[name]["min_s"]
     return {"generator": name, "ns_per_normal": spent / (3 * CELLS) * 1e9}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("jax", "jaxlib", "torch", "aihwkit"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def network_cells(row: dict[str, Any]) -> list[str]:

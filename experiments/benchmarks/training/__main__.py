@@ -1,6 +1,5 @@
 """A hardware-aware training step beside the plain one and its peers: python -m experiments.benchmarks.training --json OUT."""
 
-import importlib.metadata
 import itertools
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from rich.table import Table
 
 import imcjax
 from experiments.benchmarks import timing
+from experiments.benchmarks.installed import versions
 from experiments.benchmarks.training import peers
 from imcjax import Hardware, converters, models
 from imcjax.conversion import unit_current
@@ -29,6 +29,7 @@ from imcjax.training import Options as Training
 from imcjax.training import Trainer, cross_entropy
 
 
+MEASURED = ("jax", "jaxlib", "flax", "torch", "aihwkit-lightning", "aihwkit")
 RATE = 0.05
 HARDWARE = Hardware(
     name="cfg8",
@@ -76,7 +77,12 @@ class MLP(nnx.Module):
 def main(options: Options) -> dict[str, Any]:
     """Measure everything that the options ask for."""
     threads = timing.use_threads(options.threads)
-    result: dict[str, Any] = {"threads": threads, "versions": versions(), "rows": [], "left_out": []}
+    result: dict[str, Any] = {
+        "threads": threads,
+        "versions": versions(*MEASURED),
+        "rows": [],
+        "left_out": [],
+    }
     works: dict[str, tuple[Any, tuple[int, ...]]] = {"MLP 784-512-256-10, batch 128": (MLP(nnx.Rngs(0)), (128, 784))}
     if options.resnet:
         works["ResNet-20, batch 32"] = (models.build("resnet20", (32, 32, 3), 10, 0), (32, 32, 32, 3))
@@ -174,17 +180,6 @@ def our_step(
         return metrics["loss"]
 
     return run
-
-
-def versions() -> dict[str, str]:
-    """Of what is measured, where it is installed."""
-    found = {}
-    for name in ("jax", "jaxlib", "flax", "torch", "aihwkit-lightning", "aihwkit"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 HEADS = ("work", "", "least", "median", "times plain Flax", "times lightning's speed", "first call", "memory")
