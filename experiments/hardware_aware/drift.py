@@ -49,9 +49,9 @@ class Work:
 
 LENET5 = Work("lenet5")
 RESNET20 = Work(
-    "resnet20", widths=(8,), rows=576, steps=1400, tuning=500, images=1000, batch=32, augment=cifar10.augment, controlled=True
+    "resnet20", widths=(8,), rows=576, steps=3125, tuning=780, images=1000, batch=32, augment=cifar10.augment, controlled=True
 )
-"""One epoch of CIFAR-10, and a third of one: a check that it works, far from a trained network."""
+"""Two epochs of CIFAR-10, and half of one: a check that it works, far from a trained network."""
 QUICK = {"steps": 20, "tuning": 10, "images": 200, "chips": 2}
 
 
