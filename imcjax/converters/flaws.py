@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from imcjax.converters.base import check_choice, unit_normals
 from imcjax.converters.levels import bin_span, look_up
 from imcjax.errors import UserError
-from imcjax.fast_random import normal
 from imcjax.keys import fold_name
+from imcjax.noise import with_noise
 from imcjax.pytree import number, record, static
 
 
@@ -116,8 +116,7 @@ class Flaws:
             shape = 1 - u**2 if signed else 4 * u * (1 - u)
             seen = currents * (1 + state.gain) + state.offset * limit + self.inl * step * state.bow * shape
         if self.noise_sigma is not None and key is not None:
-            noise = normal(fold_name(key, "thermal"), jnp.broadcast_shapes(seen.shape, limit.shape), seen.dtype)
-            seen = seen + self.noise_sigma * limit * noise
+            seen = with_noise(seen, self.noise_sigma * limit, fold_name(key, "thermal"))
         return seen
 
     def decides(self, state: FlawState | None, key: jax.Array | None) -> bool:

@@ -27,6 +27,7 @@ from imcjax.nn.recording import record_inputs
 from imcjax.nn.structure import Structure
 from imcjax.nn.variables import Chip, Correction
 from imcjax.pytree import record, replace
+from imcjax.xla import jit_by_key
 
 
 COMPENSATIONS = ("global", "column")
@@ -83,10 +84,10 @@ def program_chips(model: Any, key: jax.Array | None, count: int = 1, *, chunk: i
         return Chips(jax.tree.map(lambda leaf: leaf[None], _program(model, None)), None)
     graph, state = nnx.split(model)
     keys = chip_keys(key, np.arange(count))
-    return Chips(_program_all(state, keys, structure=Structure(graph), side_by_side=min(chunk, count)), keys)
+    return Chips(_program_all(keys)(state, keys, structure=Structure(graph), side_by_side=min(chunk, count)), keys)
 
 
-@partial(jax.jit, static_argnames=("structure", "side_by_side"))
+@partial(jit_by_key, static_argnames=("structure", "side_by_side"))
 def _program_all(state: Any, keys: jax.Array, *, structure: Structure, side_by_side: int) -> Any:
     graph = structure.graph
     return lax.map(lambda own: _program(nnx.merge(graph, state, copy=True), own), keys, batch_size=side_by_side)
@@ -196,7 +197,7 @@ def evaluate(
     seconds = jnp.asarray(moments, float)
     # As constants of the program they would slow compiling, and have it compiled anew.
     given = (state, _batches(x, y, batch), seconds, seen, None if norms is None else jnp.asarray(norms))
-    run = partial(_judge, given, structure=Structure(graph), compensation=compensation)
+    run = partial(_judge(keys), given, structure=Structure(graph), compensation=compensation)
     if keys is None:
         only = None if not isinstance(chips, Chips) else chips[0].programmed
         return np.asarray(run(only, None))[None] / len(x)
@@ -210,7 +211,7 @@ def evaluate(
     return np.concatenate(rows)[:count] / len(x)
 
 
-@partial(jax.jit, static_argnames=("structure", "compensation"))
+@partial(jit_by_key, static_argnames=("structure", "compensation"))
 def _judge(given: Any, chips: Any, keys: Any, *, structure: Structure, compensation: str | None) -> jax.Array:
     """How many of the inputs chips get right at each time: (chips, times), or (times,) of one without a key."""
     state, batches, seconds, seen, norms = given

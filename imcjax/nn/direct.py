@@ -22,6 +22,7 @@ from imcjax.hardware import Hardware
 from imcjax.keys import fold_index
 from imcjax.layout import by_column, tiling
 from imcjax.mapping import Differential
+from imcjax.noise import with_noise
 from imcjax.quantize import clip_through, quantize
 from imcjax.settings import Settings, complete
 from imcjax.written import written
@@ -118,21 +119,6 @@ def largest_magnitude(x: jax.Array) -> jax.Array:
     return jnp.max(jnp.maximum(jnp.max(x, axis=-1), -jnp.min(x, axis=-1)))
 
 
-def with_noise(x: jax.Array, sigma: jax.Array, key: jax.Array, *, cotangent: bool = False) -> jax.Array:
-    """`x` and Gaussian noise of standard deviation `sigma`, which broadcasts against x; drawn once, in one pass.
-
-    With `cotangent` the gradient is stored in one pass, too: for what a convolution gives.
-    """
-    # One axis: a loop over two, around random numbers, is not vectorised.
-    sigma = sigma.reshape(()) if sigma.size == 1 else jnp.broadcast_to(sigma, x.shape).ravel()
-    noisy = written(_add_noise, x.ravel(), sigma, key, number=sigma, cotangent=cotangent)
-    return noisy.reshape(x.shape)
-
-
-def _add_noise(x: jax.Array, sigma: jax.Array, key: jax.Array) -> jax.Array:
-    return x + sigma * rough_normal(key, x.shape, x.dtype)
-
-
 def _converted(
     sums: list[jax.Array], limits: list[jax.Array], hardware: Hardware, settings: Settings, key: Any, convolved: bool
 ) -> list[jax.Array]:
@@ -141,7 +127,8 @@ def _converted(
     if flaws is not None and flaws.noise_sigma is not None and key is not None:
         for tile, (s, limit) in enumerate(zip(sums, limits)):
             own = fold_index(key, jnp.uint32(tile))
-            sums[tile] = with_noise(s, flaws.noise_sigma * limit, own, cotangent=convolved)
+            sigma = flaws.noise_sigma * limit
+            sums[tile] = with_noise(s, sigma, own, draw=rough_normal, number=sigma, cotangent=convolved)
     found = []
     for s, limit in zip(sums, limits):
         codes, lsb = quantize(s, limit, settings.adc_bits)  # type: ignore[arg-type]

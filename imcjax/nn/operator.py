@@ -12,6 +12,7 @@ from jax import lax
 from imcjax import layout, pipeline
 from imcjax.answers import of_cells
 from imcjax.errors import UserError
+from imcjax.fast_random import rough_normal
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index, fold_name
 from imcjax.mapping import Packing
@@ -20,6 +21,7 @@ from imcjax.nn.convolution import convolve_rows
 from imcjax.nn.pace import paced
 from imcjax.nn.unrolled import some_vectors, unroll
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
+from imcjax.noise import with_noise
 from imcjax.quantize import straight_through
 from imcjax.settings import Settings
 
@@ -168,7 +170,8 @@ class Operator(nnx.Module):
         if self.weight_noise is None or key is None:
             return w, None
         unit = lax.stop_gradient(direct.largest_magnitude(w))
-        return direct.with_noise(w, self.weight_noise.get_value() * unit, fold_name(key, "weights")), unit
+        sigma = self.weight_noise.get_value() * unit
+        return with_noise(w, sigma, fold_name(key, "weights"), draw=rough_normal, number=sigma), unit
 
     def check_single(self) -> None:
         """Refuse a stack of layers that is called as if it were one.

@@ -7,7 +7,7 @@ class Structure:
     """Equal to those of equal graphs; where a graph holds what cannot be hashed, to itself alone.
 
     Attributes:
-      graph: an nnx GraphDef.
+      graph: an nnx GraphDef, or the structure of any tree.
     """
 
     def __init__(self, graph: Any):

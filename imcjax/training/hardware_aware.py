@@ -19,10 +19,11 @@ from imcjax.nn.direct import applies
 from imcjax.nn.hooks import hook_name, placed
 from imcjax.nn.operator import BACKWARDS, RANGES
 from imcjax.nn.structure import Structure
-from imcjax.nn.variables import Calls, HardwareVariable, Noise, WeightNoise
+from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range, WeightNoise
 from imcjax.training.inputs import check_mesh, check_model, check_optimizer
 from imcjax.training.kinds import learned, names_of
 from imcjax.training.losses import correct, cross_entropy
+from imcjax.xla import jit_by_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +91,8 @@ _LIMITS = (
 )
 
 
-_GIVEN = (HardwareVariable, Noise, Calls, WeightNoise)
-"""What no step changes: it is no part of the state, which costs time for every array that a step returns."""
+_GIVEN = (HardwareVariable, Noise, Calls, WeightNoise, Bits, Range)
+"""What no step changes, where it is not learned: it is no part of the state, whose every array takes time in every step."""
 
 
 class TrainState(NamedTuple):
@@ -99,7 +100,7 @@ class TrainState(NamedTuple):
 
     Attributes:
       params: what is trained: the model's parameters, and ranges and widths where `Options.learn` names them.
-      rest: its other state: running statistics, other ranges, counters.
+      rest: its other state: running statistics, counters.
       moments: the optimizer's.
       ema: running mean of the parameters; None: none is kept.
       step: how many steps were done.
@@ -174,9 +175,11 @@ class Trainer:
             teacher.eval()
             graph, self._teacher = nnx.split(teacher)
             taught = Structure(graph)
-        # How much noise is a number of the model's by now.
-        self._recipe = _Recipe(Structure(self._graph), optimizer, dataclasses.replace(options, weight_noise=None), loss, taught)
-        self._run = _compiled(self._recipe)
+        # Taken apart once, and not in every step.
+        self._numbers, given = jax.tree.flatten(jax.tree.map(jnp.asarray, self._given))
+        options = dataclasses.replace(options, weight_noise=None)  # how much noise is one of the numbers by now
+        self._recipe = _Recipe(Structure(self._graph), Structure(given), optimizer, options, loss, taught)
+        self._run = _compiled(self._recipe)(self.key)
 
     def start(self) -> TrainState:
         """The state before the first step."""
@@ -202,7 +205,7 @@ class Trainer:
         if self.mesh is not None:
             spread = NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
             x, y = jax.device_put(x, spread), jax.device_put(y, spread)
-        return self._run(state, self._given, self.key, self._teacher, x, y)
+        return self._run(state, self._numbers, self.key, self._teacher, x, y)
 
     def model(self, state: TrainState, *, ema: bool | None = None) -> Any:
         """The model to evaluate, with the parameters or their running mean, where one is kept and `ema` is not False."""
@@ -227,15 +230,17 @@ class _Recipe:
     """What a step is compiled for. Trainers of the same recipe, whatever their numbers, share the compiled step."""
 
     model: Structure
+    given: Structure
     optimizer: optax.GradientTransformation
     options: Options
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     teacher: Structure | None
 
     def step(
-        self, state: TrainState, given: Any, key: jax.Array, teacher: Any, x: jax.Array, y: jax.Array
+        self, state: TrainState, numbers: list[jax.Array], key: jax.Array, teacher: Any, x: jax.Array, y: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """The state after a step; `given` are the hardware's numbers, `teacher` the teacher's."""
+        """The state after a step; `numbers` are the hardware's, in the structure `given`, `teacher` the teacher's."""
+        given = jax.tree.unflatten(self.given.graph, numbers)
         own = fold_index(key, state.step)
         parts = self.options.accumulate
         rest, total = state.rest, None
@@ -288,7 +293,7 @@ class _Recipe:
 
 @lru_cache(maxsize=64)
 def _compiled(recipe: _Recipe) -> Any:
-    return jax.jit(recipe.step)
+    return jit_by_key(recipe.step)
 
 
 def _distance(outputs: jax.Array, wanted: jax.Array, temperature: float) -> jax.Array:
