@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import random as extend
 
-from imcjax.unrolled_threefry import counters, unrolled
+from imcjax.unrolled_threefry import counters, fold_in, unrolled
 
 
 def _mix(x: jax.Array) -> jax.Array:
@@ -48,17 +48,13 @@ def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.key_data(jax.random.split(_threefry(key), shape))
 
 
-def _fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
-    return jax.random.key_data(jax.random.fold_in(_threefry(key), data))
-
-
 FAST_TAG = "imcf"
 FAST = extend.define_prng_impl(
     key_shape=(2,),
     seed=_seed,
     split=_split,
     random_bits=_random_bits,
-    fold_in=_fold_in,
+    fold_in=fold_in,
     name="imcjax_fast",
     tag=FAST_TAG,
 )

@@ -60,8 +60,9 @@ def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.key_data(jax.random.split(_looped(key), shape))
 
 
-def _fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
-    return jax.random.key_data(jax.random.fold_in(_looped(key), data))
+def fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
+    """The words (2,) of `jax.random.fold_in` of threefry's: a loop is twenty small programs, and a step folds many keys."""
+    return jnp.stack(_words(key, jnp.asarray(data).astype(jnp.uint32)))
 
 
 UNROLLED = extend.define_prng_impl(
@@ -69,7 +70,7 @@ UNROLLED = extend.define_prng_impl(
     seed=_seed,
     split=_split,
     random_bits=_random_bits,
-    fold_in=_fold_in,
+    fold_in=fold_in,
     name="imcjax_threefry",
     tag="imct",
 )

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from imcjax.fast_random import fast_key, rough_normal
-from imcjax.nn.direct import with_noise
 from imcjax.written import kept, written
 
 
@@ -33,25 +31,6 @@ def test_values_and_derivatives_are_those_of_what_is_computed(cotangent):
 
 def test_what_is_no_number_is_seen():
     assert np.isnan(written(_scaled, X, NUMBERS, number=jnp.float32(jnp.nan))).all()
-
-
-@pytest.mark.parametrize("sigma", [jnp.float32(0.5), jnp.asarray([[0.5, 1.0, 2.0]])])
-def test_noise_is_the_generators_and_does_not_change_gradients(sigma):
-    key = fast_key(1)
-    draw = rough_normal(key, (X.size,)).reshape(X.shape)
-    np.testing.assert_allclose(jax.jit(with_noise)(X, sigma, key), X + sigma * draw, rtol=1e-5, atol=1e-6)
-    by_x, by_sigma = jax.grad(lambda x, sigma: with_noise(x, sigma, key).sum(), argnums=(0, 1))(X, sigma)
-    np.testing.assert_array_equal(by_x, 1)
-    exact = draw.sum() if sigma.ndim == 0 else draw.sum(0, keepdims=True)
-    np.testing.assert_allclose(by_sigma, exact, rtol=1e-5)
-
-
-def test_chips_draw_apart():
-    keys = jax.random.split(fast_key(2), 4)
-    together = jax.vmap(lambda key: with_noise(X, jnp.float32(1.0), key))(keys)
-    for one, key in zip(together, keys, strict=True):
-        np.testing.assert_allclose(one, with_noise(X, jnp.float32(1.0), key), rtol=1e-6)
-    assert np.unique(np.asarray(together)).size == together.size
 
 
 def test_kept_is_the_identity():

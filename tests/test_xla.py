@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from imcjax import xla
+from imcjax.fast_random import fast_key
 
 
 PROGRAM = """
@@ -82,3 +83,21 @@ def test_a_program_compiled_quickly_is_the_same_everywhere():
     np.testing.assert_allclose(jax.grad(lambda x: quick(x, power=3).sum())(x), 6 * (2 * x) ** 2)
     with pytest.raises(ValueError, match="of its own"):
         xla.jit_quickly(lambda x: (_ for _ in ()).throw(ValueError("of its own")))(x)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_program_compiled_by_its_key_is_the_same_everywhere(wide, monkeypatch):
+    monkeypatch.setattr(xla, "_wide_vectors", lambda: wide)
+
+    def noisy(x, key, *, times):
+        return x + times * jax.random.normal(key, x.shape)
+
+    chosen, x = xla.jit_by_key(noisy, static_argnames="times"), jnp.arange(40.0)
+    for key in (jax.random.key(0), fast_key(0)):
+        run, expected = chosen(key), noisy(x, key, times=3)
+        np.testing.assert_allclose(run(x, key, times=3), expected, rtol=1e-5)
+        np.testing.assert_allclose(jax.jit(lambda x, run=run, key=key: run(x, key, times=3))(x), expected, rtol=1e-5)
+        np.testing.assert_allclose(jax.vmap(lambda x, run=run, key=key: run(x, key, times=3))(x[None])[0], expected, rtol=1e-5)
+        np.testing.assert_array_equal(jax.grad(lambda x, run=run, key=key: run(x, key, times=3).sum())(x), jnp.ones(40))
+    assert (chosen(fast_key(0)) is chosen(jax.random.key(0))) == (not wide)
+    assert chosen(None) is chosen(jax.random.key(0))

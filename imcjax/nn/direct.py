@@ -84,12 +84,15 @@ def product(
     if settings.input_range is None:
         settings = settings.replace(input_range=lax.stop_gradient(largest_magnitude(x)))
     digits, step = _digits(x, hardware, settings)
-    convolved, by = by is not None, of_rows if by is None else by
-    if convolved:  # XLA would compute them for each tap of the gradient
+    firsts = range(0, layout.n_in, layout.tile_rows)
+    rows = [min(layout.tile_rows, layout.n_in - first) for first in firsts]
+    # Gradients of splits are joined, those of slices are filled up with zeros and added.
+    if by is None:
+        sums = [of_tile @ part for of_tile, part in zip(lax.split(digits, rows, axis=-1), lax.split(w, rows), strict=True)]
+    else:  # XLA would compute digits for each tap of the gradient
         number = jnp.asarray(settings.input_range)
         digits = written(lambda *given: _digits(*given)[0], x, hardware, settings, number=number)
-    parts = range(0, layout.n_in, layout.tile_rows)
-    sums = [by(digits, w[first : first + layout.tile_rows], first) for first in parts]
+        sums = [by(digits, part, first) for first, part in zip(firsts, lax.split(w, rows), strict=True)]
     shape = sums[0].shape
     sums = [s.reshape(-1, s.shape[-1]) for s in sums]
     if settings.adc_bits is not None:
@@ -98,14 +101,9 @@ def product(
         limit = full_scale_levels(hardware, settings, layout.tile_rows) if given is None else given / unit_current(hardware)
         # In the sums' unit: dividing the sums by the largest weight is a pass over all of them.
         limits = _of_tiles(jnp.asarray(limit * largest), layout.row_tiles)
-        sums = _converted(sums, limits, hardware, settings, key, convolved)
+        sums = _converted(sums, limits, hardware, settings, key, by is not None)
     total = sum(sums[1:], start=sums[0])
     return (total * step).reshape(shape)
-
-
-def of_rows(x: Float[Array, "... n_in"], w: Float[Array, "rows n_out"], first: int) -> Float[Array, "... n_out"]:
-    """Some of the inputs by the rows that they meet."""
-    return x[..., first : first + len(w)] @ w
 
 
 def _digits(x: jax.Array, hardware: Hardware, settings: Settings) -> tuple[jax.Array, jax.Array]:

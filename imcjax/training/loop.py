@@ -93,7 +93,8 @@ def fit(
       progress: show a progress bar where there is a terminal.
 
     Raises:
-      UserError: inputs and labels that do not fit, options out of range, a checkpoint of another structure.
+      UserError: inputs and labels that do not fit, options out of range, a checkpoint of another structure or of other
+        batches, or of more steps.
       NotFiniteError: a loss that is no number; its state, and the checkpoint, are those of the last good chunk.
     """
     from imcjax.fast_random import fast_key
@@ -112,9 +113,11 @@ def fit(
     store = None if folder is None else Store(Path(folder))
     if store is not None:
         store.check_writable()
+    run = {"batch": batch, "seed": seed, "samples": len(x), "key": np.asarray(jax.random.key_data(key)).tolist()}
     found = None if store is None else store.load("fit", state)
     if found is not None:
         done, state, notes = found
+        _check_resumed(Path(folder), notes.get("run", run), run, done, steps)  # type: ignore[arg-type]
         state, rows = trainer.place(state), notes["rows"]
 
     def feed(number: int, chosen: Any) -> tuple[jax.Array, jax.Array]:
@@ -141,8 +144,22 @@ def fit(
             means = {name: float(np.mean([float(m[name]) for m in metrics])) for name in metrics[0]}
             rows, done = [*rows, {"step": stop, **means}], stop
             if store is not None:
-                store.save("fit", done, state, {"rows": rows})
+                store.save("fit", done, state, {"rows": rows, "run": run})
     return Fitted(trainer.model(state), rows, state)
+
+
+def _check_resumed(folder: Path, before: dict[str, Any], now: dict[str, Any], done: int, steps: int) -> None:
+    """Refuse to go on from a checkpoint with what would make of it neither the one run nor the other."""
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"The training kept in {folder} has {name} {before.get(name)}, and {name} is {value} here; go on with "
+                f"{before.get(name)}, or give another folder."
+            )
+    if done > steps:
+        raise UserError(
+            f"The training kept in {folder} has done {done} steps, and steps is {steps}; give at least {done}, or another folder."
+        )
 
 
 def _blame(trainer: Trainer, good: TrainState, batches: Iterator[tuple[jax.Array, jax.Array]]) -> NotFiniteError:

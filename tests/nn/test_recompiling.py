@@ -29,7 +29,7 @@ def test_chips_of_other_numbers():
         counts = [recording._run._cache_size(), jitted_find_ranges._cache_size()]
         kept = imcjax.nn.program_chips(model, fast_key(1), 2)
         imcjax.nn.evaluate(model, X, Y, key=fast_key(1), chips=2, progress=False)
-        counts += [chips._judge._cache_size(), chips._program_all._cache_size()]
+        counts += [run(fast_key(1))._cache_size() for run in (chips._judge, chips._program_all)]
         found.append((counts, np.asarray(next(iter(kept.programmed.values())).state.g)))
     assert found[0][0] == found[1][0] == found[2][0]
     assert not np.allclose(found[0][1], found[1][1])

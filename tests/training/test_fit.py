@@ -163,6 +163,22 @@ def test_training_learns_keeps_a_mean_and_goes_on_where_it_stopped(tmp_path):
         fit(model(), X, Y, steps=20, folder=tmp_path, **(common | {"options": Options()}))
 
 
+def test_training_goes_on_with_the_batches_it_began_with(tmp_path):
+    common = {"optimizer": SGD, "batch": 8, "chunk": 2, "folder": tmp_path, "progress": False}
+    fit(Net(nnx.Rngs(0)), X, Y, steps=2, **common)
+    for other, message in (
+        ({"batch": 16}, "has batch 8, and batch is 16 here"),
+        ({"seed": 3}, "has seed 0, and seed is 3 here"),
+        ({"key": fast_key(9)}, r"has key \[.*\], and key is \[.*\] here"),
+        ({"steps": 1}, "has done 2 steps, and steps is 1; give at least 2"),
+    ):
+        with pytest.raises(UserError, match=message):
+            fit(Net(nnx.Rngs(0)), X, Y, **({"steps": 4} | common | other))
+    with pytest.raises(UserError, match="has samples 96, and samples is 95 here"):
+        fit(Net(nnx.Rngs(0)), X[:95], Y[:95], steps=4, **common)
+    assert len(fit(Net(nnx.Rngs(0)), X, Y, steps=4, **common).history) == 2
+
+
 @pytest.mark.slow
 def test_half_precision_activations_train():
     trainer = Trainer(model(), SGD, Options(activations="bfloat16"), key=fast_key(3))

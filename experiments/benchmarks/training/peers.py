@@ -1,4 +1,4 @@
-"""The same training steps in PyTorch: plain, and with the weight noise and converters of aihwkit and aihwkit-lightning."""
+"""The same training steps in PyTorch: plain, with the noise and converters of aihwkit and its lightning, and in Brevitas."""
 
 import importlib
 import itertools
@@ -11,6 +11,10 @@ import numpy as np
 LIGHTNING = "aihwkit-lightning"
 RATE, WEIGHT_NOISE, ADC_RANGE, OUT_NOISE = 0.05, 0.05, 10.0, 0.04
 """As on the other side: of descent; relative to the largest weight; in largest products, the largest code and the noise."""
+
+
+COLLECT = 5
+"""Steps in which Brevitas collects statistics, with another and slower program."""
 
 
 def torch_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int, convert: Any = None) -> Callable[[], Any]:
@@ -110,8 +114,36 @@ def aihwkit_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int)
     return torch_step(convolutions, x, y, threads, lambda model: conversion.convert_to_analog(model, config))
 
 
+def brevitas_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int) -> Callable[[], Any]:
+    """8-bit weights and inputs in Brevitas, which has neither noise nor arrays, past its collection of statistics.
+
+    Raises:
+      ImportError: where torch or brevitas is missing.
+    """
+    qnn, quant = (importlib.import_module(f"brevitas.{name}") for name in ("nn", "quant"))
+    given = {"weight_bit_width": 8, "input_quant": quant.Int8ActPerTensorFloat, "input_collect_stats_steps": COLLECT}
+
+    def quantized(module: Any) -> Any:
+        for name, child in module.named_children():
+            has_bias = getattr(child, "bias", None) is not None
+            if type(child).__name__ == "Conv2d":
+                sizes = (child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding)
+                setattr(module, name, qnn.QuantConv2d(*sizes, bias=has_bias, **given))
+            elif type(child).__name__ == "Linear":
+                setattr(module, name, qnn.QuantLinear(child.in_features, child.out_features, bias=has_bias, **given))
+            else:
+                quantized(child)
+        return module
+
+    run = torch_step(convolutions, x, y, threads, quantized)
+    for _ in range(COLLECT + 1):
+        run()
+    return run
+
+
 PEERS: dict[str, Callable[[bool, np.ndarray, np.ndarray, int], Callable[[], Any]]] = {
     "plain PyTorch": torch_step,
     LIGHTNING: lightning_step,
     "aihwkit": aihwkit_step,
+    "brevitas, no noise": brevitas_step,
 }

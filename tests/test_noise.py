@@ -1,0 +1,54 @@
+"""Noise that is drawn once: the generator's numbers, their derivatives, chips side by side."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from imcjax.fast_random import fast_key, normal, rough_normal
+from imcjax.noise import with_noise
+
+
+X = jax.random.normal(jax.random.key(0), (5, 3))
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("draws", [normal, rough_normal])
+@pytest.mark.parametrize("sigma", [jnp.float32(0.5), jnp.asarray([[0.5, 1.0, 2.0]])])
+def test_noise_is_the_generators_and_does_not_change_gradients(sigma, draws, numbered):
+    def noisy(x, sigma, key):
+        return with_noise(x, sigma, key, draw=draws, number=sigma if numbered else None)
+
+    key = fast_key(1)
+    draw = draws(key, (X.size,)).reshape(X.shape)
+    np.testing.assert_allclose(jax.jit(noisy)(X, sigma, key), X + sigma * draw, rtol=1e-5, atol=1e-6)
+    by_x, by_sigma = jax.grad(lambda x, sigma: noisy(x, sigma, key).sum(), argnums=(0, 1))(X, sigma)
+    np.testing.assert_array_equal(by_x, 1)
+    exact = draw.sum() if sigma.ndim == 0 else draw.sum(0, keepdims=True)
+    np.testing.assert_allclose(by_sigma, exact, rtol=1e-5)
+
+
+def test_chips_draw_apart():
+    keys = jax.random.split(fast_key(2), 4)
+    together = jax.vmap(lambda key: with_noise(X, jnp.float32(1.0), key))(keys)
+    for one, key in zip(together, keys, strict=True):
+        np.testing.assert_allclose(one, with_noise(X, jnp.float32(1.0), key), rtol=1e-6)
+    assert np.unique(np.asarray(together)).size == together.size
+
+
+def test_every_number_of_a_wider_sigma_has_noise_of_its_own():
+    found = with_noise(jnp.zeros((1, 3)), jnp.ones((4, 1)), fast_key(0))
+    assert found.shape == (4, 3)
+    assert np.unique(np.asarray(found)).size == 12
+
+
+def test_noise_of_a_known_size_is_stored_all_the_same():
+    # Otherwise a consumer that reads it in another order takes XLA several times as long.
+    text = jax.jit(lambda x, key: with_noise(x, 0.5, key).T * 2).lower(X, fast_key(0)).compile().as_text()
+    assert "conditional(" in text
+
+
+@pytest.mark.parametrize("data", [0, 1, 2**31, 2**32 - 1])
+def test_no_key_makes_noise_that_is_no_number(data):
+    key = jax.random.wrap_key_data(jnp.full(2, data, jnp.uint32), impl=jax.random.key_impl(fast_key(0)))
+    assert np.isfinite(with_noise(X, jnp.float32(1.0), key)).all()
