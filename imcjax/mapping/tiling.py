@@ -37,6 +37,11 @@ class Tiling:
         return -(-self.n_in // self.row_tiles) if self.partition == "even" else min(self.n_in, self.rows)
 
     @property
+    def row_sizes(self) -> list[int]:
+        """Rows of the matrix that each row tile holds."""
+        return [min(self.tile_rows, self.n_in - first) for first in range(0, self.n_in, self.tile_rows)]
+
+    @property
     def tile_cols(self) -> int:
         """Columns used of each array."""
         return -(-self.n_out // self.col_tiles) if self.partition == "even" else min(self.n_out, self.cols)

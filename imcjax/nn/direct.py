@@ -5,7 +5,7 @@ over twice the weights, and every cell draws noise of size zero. Ranges that fol
 here; their derivatives, through a maximum, take several times as long as the product.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -52,7 +52,7 @@ def applies(hardware: Hardware) -> bool:
 
 def product(
     x: Float[Array, "... n_in"],
-    w: Float[Array, "n_in n_out"],
+    tiles: Sequence[Float[Array, "rows n_out"]],
     hardware: Hardware,
     settings: Settings,
     *,
@@ -64,7 +64,7 @@ def product(
 
     Args:
       x: (..., n_in) inputs, any unit; or what else `by` takes.
-      w: (n_in, n_out) weights, any unit.
+      tiles: the row tiles of the weights (n_in, n_out), `mapping.Tiling.row_sizes` of them each, any unit.
       hardware: the technology.
       settings: the layer's.
       largest: () magnitude of the weight at which a cell is at g_max; None: that of the settings, or max|w|. Weights beyond it,
@@ -74,25 +74,23 @@ def product(
         their matrix product. A convolution need not be unrolled here.
     """
     settings = complete(settings, hardware)
-    layout = tiling(w.shape, hardware)
+    layout = tiling((sum(map(len, tiles)), tiles[0].shape[-1]), hardware)
     if settings.weight_range is not None:
-        largest = jnp.asarray(settings.weight_range, w.dtype)
-        w = clip_through(w, -largest, largest)
+        largest = jnp.asarray(settings.weight_range, tiles[0].dtype)
+        tiles = [clip_through(tile, -largest, largest) for tile in tiles]
     else:
-        largest = lax.stop_gradient(largest_magnitude(w)) if largest is None else largest
+        largest = lax.stop_gradient(largest_magnitude(jnp.concatenate(tiles))) if largest is None else largest
         largest = jnp.where(largest > 0, largest, 1)
     if settings.input_range is None:
         settings = settings.replace(input_range=lax.stop_gradient(largest_magnitude(x)))
     digits, step = _digits(x, hardware, settings)
-    firsts = range(0, layout.n_in, layout.tile_rows)
-    rows = [min(layout.tile_rows, layout.n_in - first) for first in firsts]
-    # Gradients of splits are joined, those of slices are filled up with zeros and added.
-    if by is None:
-        sums = [of_tile @ part for of_tile, part in zip(lax.split(digits, rows, axis=-1), lax.split(w, rows), strict=True)]
+    if by is None:  # gradients of splits are joined, those of slices are filled up with zeros and added
+        inputs = lax.split(digits, layout.row_sizes, axis=-1)
+        sums = [of_tile @ tile for of_tile, tile in zip(inputs, tiles, strict=True)]
     else:  # XLA would compute digits for each tap of the gradient
-        number = jnp.asarray(settings.input_range)
-        digits = written(lambda *given: _digits(*given)[0], x, hardware, settings, number=number)
-        sums = [by(digits, part, first) for first, part in zip(firsts, lax.split(w, rows), strict=True)]
+        known = jnp.asarray(settings.input_range)
+        digits = written(lambda *given: _digits(*given)[0], x, hardware, settings, number=known)
+        sums = [by(digits, tile, number * layout.tile_rows) for number, tile in enumerate(tiles)]
     shape = sums[0].shape
     sums = [s.reshape(-1, s.shape[-1]) for s in sums]
     if settings.adc_bits is not None:

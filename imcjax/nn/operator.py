@@ -21,7 +21,7 @@ from imcjax.nn.convolution import convolve_rows
 from imcjax.nn.pace import paced
 from imcjax.nn.unrolled import some_vectors, unroll
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range
-from imcjax.noise import with_noise
+from imcjax.noise import parts_with_noise, with_noise
 from imcjax.quantize import straight_through
 from imcjax.settings import Settings
 
@@ -127,31 +127,31 @@ class Operator(nnx.Module):
         x, w = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, w))
         if self.paced:
             settings = paced(settings, x, w, hardware)
-        w, unit = self._noisy(w, key)
-        digital = (x, w)
+        tiles, unit = self._tiles(w, key)
+        digital = (x, tiles)
         if self.backward == "straight_through":
-            x, w = lax.stop_gradient(digital)
+            x, tiles = lax.stop_gradient(digital)
 
-        def one(chip: Any, x: jax.Array, w: jax.Array, group: jax.Array) -> jax.Array:
+        def one(chip: Any, x: jax.Array, tiles: tuple[jax.Array, ...], group: jax.Array) -> jax.Array:
             own = fold_index(key, group)
             if chip is None and self.direct:
-                return direct.product(x, w, hardware, settings, largest=unit, key=fold_name(own, "adc"))
-            settled, own = self._settled(chip, w, settings, own)
+                return direct.product(x, tiles, hardware, settings, largest=unit, key=fold_name(own, "adc"))
+            settled, own = self._settled(chip, jnp.concatenate(tiles), settings, own)
             return pipeline.multiply(settled, x, hardware, settings, key=fold_name(own, "adc"))
 
         chip = None if self.chip is None else self.chip.get_value()
         groups = w.shape[0]
         if groups == 1:
             first = jax.tree.map(lambda leaf: leaf[0], chip)
-            y = one(first, x[..., 0, :], w[0], jnp.uint32(0))[..., None, :]
+            y = one(first, x[..., 0, :], tuple(tile[0] for tile in tiles), jnp.uint32(0))[..., None, :]
         else:
             run = jax.vmap(one, in_axes=(0, -2, 0, 0), out_axes=-2)
-            y = run(chip, x, w, jnp.arange(groups, dtype=jnp.uint32))
+            y = run(chip, x, tiles, jnp.arange(groups, dtype=jnp.uint32))
         if self.correction is not None:
             gain, offset = self.correction.get_value()
             y = y * gain + offset
         if self.backward == "straight_through":
-            y = straight_through(y, jnp.einsum("...gi,gio->...go", *digital))
+            y = straight_through(y, jnp.einsum("...gi,gio->...go", digital[0], jnp.concatenate(digital[1], axis=1)))
         return y
 
     def _settled(
@@ -165,13 +165,17 @@ class Operator(nnx.Module):
         key = fold_name(key, "read")
         return pipeline.settle(chip, self.technology, key=key), key
 
-    def _noisy(self, w: jax.Array, key: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
-        """The weights with their noise, and the largest without it; None where there is none."""
+    def _tiles(self, w: jax.Array, key: jax.Array | None) -> tuple[tuple[jax.Array, ...], jax.Array | None]:
+        """The row tiles (groups, rows, n_out) of the weights with their noise, and the largest without; None: there is none."""
+        sizes = layout.tiling(w.shape[1:], self.technology).row_sizes
         if self.weight_noise is None or key is None:
-            return w, None
+            return tuple(lax.split(w, sizes, axis=1)), None
         unit = lax.stop_gradient(direct.largest_magnitude(w))
-        sigma = self.weight_noise.get_value() * unit
-        return with_noise(w, sigma, fold_name(key, "weights"), draw=rough_normal, number=sigma), unit
+        sigma, own = self.weight_noise.get_value() * unit, fold_name(key, "weights")
+        if len(w) == 1:
+            found = parts_with_noise(w[0], sigma, own, sizes, draw=rough_normal, number=sigma)
+            return tuple(tile[None] for tile in found), unit
+        return tuple(lax.split(with_noise(w, sigma, own, draw=rough_normal, number=sigma), sizes, axis=1)), unit
 
     def check_single(self) -> None:
         """Refuse a stack of layers that is called as if it were one.
@@ -329,10 +333,11 @@ class ConvGeneralDilated(Operator):
         self._check(x, kernel, geometry.get("lhs_dilation"), 1)
         hardware, settings, key = self.technology, self.settings(), self._draw()
         x, kernel = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, kernel))
-        w, unit = self._noisy(self.matrices(kernel, 1), key)
-        digital = (x, w[0])
+        tiles, unit = self._tiles(self.matrices(kernel, 1), key)
+        tiles = tuple(tile[0] for tile in tiles)
+        digital = (x, tiles)
         if self.backward == "straight_through":
-            x, w = lax.stop_gradient((x, w))
+            x, tiles = lax.stop_gradient(digital)
 
         def by(images: jax.Array, w: jax.Array, first: int = 0) -> jax.Array:
             return convolve_rows(images, w, first, kernel.shape[:-2], strides, padding, **geometry)
@@ -341,9 +346,9 @@ class ConvGeneralDilated(Operator):
         chip = None if self.chip is None else jax.tree.map(lambda leaf: leaf[0], self.chip.get_value())
         if chip is None and self.direct:
             adc = fold_name(own, "adc")
-            y = direct.product(x, w[0], hardware, settings, largest=unit, key=adc, by=by)
+            y = direct.product(x, tiles, hardware, settings, largest=unit, key=adc, by=by)
         else:
-            settled, own = self._settled(chip, w[0], settings, own)
+            settled, own = self._settled(chip, jnp.concatenate(tiles), settings, own)
             adc = fold_name(own, "adc")
             if convolved.applies(hardware, settled, settings):
                 y = convolved.multiply(settled, x, hardware, settings, by=by, key=adc)
@@ -353,4 +358,6 @@ class ConvGeneralDilated(Operator):
         if self.correction is not None:
             gain, offset = self.correction.get_value()
             y = y * gain[0] + offset[0]
-        return straight_through(y, by(*digital)) if self.backward == "straight_through" else y
+        if self.backward == "straight_through":
+            y = straight_through(y, by(digital[0], jnp.concatenate(digital[1])))
+        return y

@@ -158,7 +158,8 @@ def _check_resumed(folder: Path, before: dict[str, Any], now: dict[str, Any], do
             )
     if done > steps:
         raise UserError(
-            f"The training kept in {folder} has done {done} steps, and steps is {steps}; give at least {done}, or another folder."
+            f"The training kept in {folder} has done {done} steps, and steps is {steps}; give at least {done}, or another "
+            "folder."
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jax import lax
 
 import imcjax
 from imcjax import Hardware, Settings, UserError, devices
@@ -17,8 +18,9 @@ from imcjax.converters import Adc, Dac, Flaws
 from imcjax.crossbar import Wires
 from imcjax.fast_random import fast_key
 from imcjax.keys import fold_index
+from imcjax.layout import tiling
 from imcjax.mapping import Differential
-from imcjax.nn.direct import applies, product
+from imcjax.nn import direct
 from imcjax.nn.hooks import placed
 from imcjax.training import NotFiniteError, Options, Store, Trainer, cross_entropy, fit
 
@@ -352,6 +354,11 @@ def test_data_parallel_training_is_training():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def product(x, w, hardware, settings, **how):
+    """`direct.product` of a whole matrix, as `imcjax.mvm` takes it."""
+    return direct.product(x, lax.split(w, tiling(w.shape, hardware).row_sizes), hardware, settings, **how)
+
+
 def test_products_in_one_pass_are_those_of_the_pipeline():
     hardware = Hardware(rows=6, cols=5, dac=Dac(input_bits=5, bits=5), adc=Adc(bits=6, flaws=Flaws(noise_sigma=0.01)))
     x, w = jnp.asarray(X[:16]), jnp.asarray(np.random.default_rng(1).normal(size=(8, 7)), jnp.float32)
@@ -375,7 +382,7 @@ def test_products_in_one_pass_are_those_of_the_pipeline():
     noise = product(x, w, hardware.replace(adc=Adc(bits=24, flaws=hardware.adc.flaws)), wide, key=fast_key(0))
     noise -= product(x, w, hardware.replace(adc=Adc(bits=24)), wide)
     assert np.std(noise) == pytest.approx(0.1 * np.sqrt(5) * weight * inputs, rel=0.2)  # of both tiles
-    assert applies(hardware)
+    assert direct.applies(hardware)
     clean = product(x, w, hardware, wide, key=fast_key(0), largest=jnp.asarray(1.3))  # the settings' own range comes first
     np.testing.assert_allclose(clean, product(x, w, hardware, wide, key=fast_key(0)), rtol=1e-6)
     free = wide.replace(weight_range=None)
@@ -391,4 +398,4 @@ def test_products_in_one_pass_are_those_of_the_pipeline():
         {"encoding": Differential(weight_bits=4)},
         {"adc": Adc(bits=6, flaws=Flaws(gain_sigma=0.1))},
     ):
-        assert not applies(hardware.replace(**other))
+        assert not direct.applies(hardware.replace(**other))
