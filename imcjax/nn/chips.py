@@ -108,8 +108,8 @@ def on_chip(
       model: the converted model that the chip was programmed with.
       chip: one of `Chips`.
       time: seconds since programming.
-      compensation: of drift, by what the chip measures on itself now and measured when it was programmed: "global", "column"
-        or None.
+      compensation: of drift, by what the chip measures on itself now, in one read, and measured when it was programmed, without
+        the noise of reads: "global", "column" or None.
       columns: inputs of each layer (`record_inputs`): gain and offset of every column are calibrated on them, by least squares
         against the exact products; None: not.
       norms: a batch of the model's inputs, on which the statistics of BatchNorm layers are estimated anew, on the chip; None:
@@ -332,7 +332,7 @@ def _settle(operator: Any, chip: Any, key: Any, time: Any, compensation: str | N
     settled = respond(chip, answers(chip, now, hardware), hardware)
     if compensation is None:
         return settled
-    before = operator.cells(chip, key, 0.0)  # (groups, S, D, T, C, r, c)
+    before = operator.cells(chip, None, 0.0)  # (groups, S, D, T, C, r, c): there is time for many reads, and their mean
     if compensation == "global":
         scale = jax.vmap(global_scale)(now, before).reshape(-1, 1, 1, 1, 1)
     else:
