@@ -17,7 +17,14 @@ from imcjax.training import Options
 
 
 DAY_S = 86400.0
-READS = {"programmed": (0.0, None), "a day": (DAY_S, None), "a day, compensated": (DAY_S, "global")}
+READS: dict[str, dict[str, Any]] = {
+    "programmed": {"times": (0.0,)},
+    "a day": {"times": (DAY_S,)},
+    "a day, compensated": {"times": (DAY_S,), "compensation": "global"},
+}
+NORMS = "a day, compensated, norms anew"
+"""Read as before, the statistics of BatchNorm estimated on the chip (V. Joshi et al., Nature Communications 11, 2473, 2020)."""
+NORM_IMAGES = 500
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Work:
       batch: images a step.
       augment: of (key, images); None: none.
       controlled: whether as many further steps in floating point are a case too.
+      norms: whether chips estimate the statistics of BatchNorm on training images, too.
     """
 
     model: str
@@ -45,11 +53,21 @@ class Work:
     batch: int = 128
     augment: Callable[..., Any] | None = None
     controlled: bool = False
+    norms: bool = False
 
 
 LENET5 = Work("lenet5")
 RESNET20 = Work(
-    "resnet20", widths=(8,), rows=576, steps=3125, tuning=780, images=1000, batch=32, augment=cifar10.augment, controlled=True
+    "resnet20",
+    widths=(8,),
+    rows=576,
+    steps=3125,
+    tuning=780,
+    images=1000,
+    batch=32,
+    augment=cifar10.augment,
+    controlled=True,
+    norms=True,
 )
 """Two epochs of CIFAR-10, and half of one: a check that it works, far from a trained network."""
 QUICK = {"steps": 20, "tuning": 10, "images": 200, "chips": 2}
@@ -85,6 +103,7 @@ def run(data: Dataset, out: Path, work: Work, *, device: str) -> list[dict[str, 
         find = partial(cases.digital_accuracy, model, x, y)
         digital[name] = cases.kept(out / f"{name}.json", lambda find=find: {"accuracy": find()})["accuracy"]
     base = digital["float"]
+    reads = READS | ({NORMS: READS["a day, compensated"] | {"norms": data.train.x[:NORM_IMAGES]}} if work.norms else {})
     rows: list[dict[str, Any]] = [
         {"network": name, "read": "digital", "mean": found, "std": 0.0, "loss": base - found} for name, found in digital.items()
     ]
@@ -98,10 +117,7 @@ def run(data: Dataset, out: Path, work: Work, *, device: str) -> list[dict[str, 
                 model = trained(ready["not trained for it"], work.tuning, case, 3e-4, Options())
 
             def judged(model: Any = model) -> dict[str, Any]:
-                found: dict[str, Any] = {}
-                for read, (time, compensation) in READS.items():
-                    found[read] = cases.chips(model, x, y, work.chips, times=(time,), compensation=compensation, chunk=2)
-                return found
+                return {read: cases.chips(model, x, y, work.chips, chunk=2, **how) for read, how in reads.items()}
 
             for read, accuracies in cases.kept(out / f"{case}.json", judged).items():
                 of_chips = cases.summary([chip[0] for chip in accuracies])
@@ -123,14 +139,17 @@ def cells(row: dict[str, Any]) -> list[str]:
 def draw(rows: list[dict[str, Any]]) -> Figure:
     """Points below the float network, a group of bars for each design."""
     names = list(dict.fromkeys(row["network"] for row in rows if row.get("chips")))
-    figure = style.figure(0.9 + 0.75 * len(names))
+    reads = list(dict.fromkeys(row["read"] for row in rows if row.get("chips")))
+    figure = style.figure(0.9 + 0.25 * len(reads) * len(names))
     axes = figure.add_subplot()
-    colours = (style.CODESIGN, style.BASELINE, style.COMPONENTS["digital"])
-    for place, (read, colour) in enumerate(zip(READS, colours, strict=True)):
+    colours = (style.CODESIGN, style.BASELINE, style.COMPONENTS["digital"], style.MUTED)
+    for place, (read, colour) in enumerate(zip(reads, colours, strict=False)):
         of_read = {row["network"]: row for row in rows if row["read"] == read}
-        heights = [at + 0.25 * (place - 1) for at in range(len(names))]
+        heights = [at + (place - (len(reads) - 1) / 2) * 0.8 / len(reads) for at in range(len(names))]
         losses, errors = ([100 * of_read[name][what] for name in names] for what in ("loss", "std"))
-        axes.barh(heights, losses, 0.22, xerr=errors, color=colour, label=read, error_kw={"lw": 0.8, "ecolor": style.INK})
+        axes.barh(
+            heights, losses, 0.7 / len(reads), xerr=errors, color=colour, label=read, error_kw={"lw": 0.8, "ecolor": style.INK}
+        )
     axes.set_yticks(range(len(names)), labels=[name.replace(", ", "\n") for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.axvline(0.5, color=style.MUTED, linewidth=0.8, linestyle=":")
@@ -138,5 +157,5 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     if max(100 * abs(row["loss"]) for row in rows) > 5:
         axes.set_xscale("symlog", linthresh=1.0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    figure.legend(loc="outside upper center", ncols=len(READS))
+    figure.legend(loc="outside upper center", ncols=min(len(reads), 2))
     return figure

@@ -16,8 +16,9 @@ from imcjax.errors import UserError, check_number, nearest
 from imcjax.fast_random import fast_key
 from imcjax.keys import check_key, fold_index, fold_name
 from imcjax.nn.direct import applies
-from imcjax.nn.hooks import hook_name, placed
-from imcjax.nn.operator import BACKWARDS, RANGES
+from imcjax.nn.formats import FakeQuantized
+from imcjax.nn.hooks import hook_name, modules, placed
+from imcjax.nn.operator import BACKWARDS, RANGES, Operator
 from imcjax.nn.structure import Structure
 from imcjax.nn.variables import Bits, Calls, HardwareVariable, Noise, Range, WeightNoise
 from imcjax.training.inputs import check_mesh, check_model, check_optimizer
@@ -262,10 +263,14 @@ class _Recipe:
     def outputs(self, params: Any, rest: Any, given: Any, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
         """Outputs of fresh chips, and the model's other state after the call."""
         model = nnx.merge(self.model.graph, params, given, rest, copy=True)
-        for module in placed(model).values():
-            operator = getattr(module, hook_name(module))
-            operator.noise.set_value(_of_stack(key, operator.stack))
-            operator.calls.set_value(jnp.zeros(operator.stack, jnp.uint32))
+        for module in modules(model).values():
+            hook = getattr(module, hook_name(module))
+            if isinstance(hook, Operator):
+                hook.noise.set_value(_of_stack(key, hook.stack))
+                hook.calls.set_value(jnp.zeros(hook.stack, jnp.uint32))
+            elif isinstance(hook, FakeQuantized) and hook.noise is not None:  # rounded otherwise in every step
+                hook.noise.set_value(key)
+                hook.calls.set_value(jnp.zeros((), jnp.uint32))
         found = model(x)
         return found, nnx.split(model, learned(self.options.learn), nnx.Any(*_GIVEN), ...)[3]
 

@@ -22,6 +22,7 @@ from imcjax.layout import tiling
 from imcjax.mapping import Differential
 from imcjax.nn import direct
 from imcjax.nn.hooks import placed
+from imcjax.quantize import Stochastic
 from imcjax.training import NotFiniteError, Options, Store, Trainer, cross_entropy, fit
 
 
@@ -163,6 +164,16 @@ def test_training_learns_keeps_a_mean_and_goes_on_where_it_stopped(tmp_path):
     assert all(module.dot_general.weight_noise is None for module in placed(whole.model).values())
     with pytest.raises(UserError, match="of another structure"):
         fit(model(), X, Y, steps=20, folder=tmp_path, **(common | {"options": Options()}))
+
+
+def test_stochastic_formats_round_otherwise_in_every_step():
+    quantized = imcjax.nn.fake_quantize(Net(nnx.Rngs(0)), weights=Stochastic(3), rngs=nnx.Rngs(imc=0))
+    trainer = Trainer(quantized, SGD, key=fast_key(1))
+    start, x = trainer.start(), jnp.asarray(X)
+    run = jax.jit(lambda i: trainer.outputs(start.params, start.rest, x, fold_index(fast_key(1), i))[0])
+    one, same, other = (np.asarray(run(i)) for i in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_training_goes_on_with_the_batches_it_began_with(tmp_path):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
@@ -18,15 +19,25 @@ import imcjax
 from experiments.benchmarks import timing
 from experiments.benchmarks.installed import versions
 from imcjax import Hardware, converters, devices, models, pipeline
+from imcjax.conversion import unit_current
 from imcjax.fast_random import fast_key, normal
 from imcjax.files import write_json, write_text
 from imcjax.keys import fold_index, fold_name
+from imcjax.xla import jit_by_key
 
 
 LAYERS = ((784, 512), (512, 256), (256, 10))
 CELLS = 2 * sum(n_in * n_out for n_in, n_out in LAYERS)
 DAY_S = 86400.0
 HARDWARE = Hardware(name="pcm", rows=512, cols=512, device=devices.preset("pcm_nandakumar"))
+CONVERTERS = {
+    "dac": converters.Dac(input_bits=8, bits=8),
+    "adc": converters.Adc(bits=8, flaws=converters.Flaws(noise_sigma=0.04 / 10)),
+}
+ADC_RANGE = 10.0
+"""Largest products (max|w| max|x|) at the ADC's largest code; noise is 0.04 of the largest product."""
+BATCH = 250
+"""Inputs side by side on our side; aihwkit takes all at once."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class Options:
     chips: int = 20
     """How many chips."""
     inputs: int = 2000
-    """Inputs that each chip computes in the second table; 0 for none."""
+    """Inputs that each chip computes too; 0 for none."""
     threads: int = 1
     """Processors that both may use."""
     rounds: int = 5
@@ -55,13 +66,16 @@ def main(options: Options) -> dict[str, Any]:
     threads = timing.use_threads(options.threads)
     result: dict[str, Any] = {"threads": threads, "chips": options.chips, "inputs": options.inputs, "cells": CELLS}
     result |= {"versions": versions("jax", "jaxlib", "torch", "aihwkit"), "rows": [], "left_out": []}
-    works = {"program, a day, read": 0} | ({f"... and {options.inputs} inputs": options.inputs} if options.inputs else {})
-    for work, inputs in works.items():
-        jobs = {f"imcjax, {name}": ours(key, options.chips, inputs) for name, key in KEYS.items()}
+    inputs, works = options.inputs, {"program, a day, read": (ours, aihwkit, 0)}
+    if inputs:
+        works[f"... and {inputs} inputs, nothing converted"] = (ours, aihwkit, inputs)
+        works[f"... and {inputs} inputs, 8-bit converters, drift compensated"] = (judged, converted_aihwkit, inputs)
+    for work, (build, build_peer, count) in works.items():
+        jobs = {f"imcjax, {name}": build(key, options.chips, count) for name, key in KEYS.items()}
         try:
-            jobs["aihwkit"] = aihwkit(options.chips, inputs, threads)
+            jobs["aihwkit"] = build_peer(options.chips, count, threads)
         except ImportError as reason:
-            result["left_out"].append({"solver": "aihwkit", "reason": str(reason)})
+            result["left_out"].append({"work": work, "solver": "aihwkit", "reason": str(reason)})
         for job in jobs.values():
             jax.block_until_ready(job())
         times = timing.take_turns(jobs, options.rounds)
@@ -130,15 +144,51 @@ def ours(make_key: Callable[[int], jax.Array], chips: int, inputs: int) -> Calla
             x = jax.nn.relu(pipeline.multiply(layer, x, HARDWARE))
         return pipeline.multiply(settled[-1], x, HARDWARE)
 
-    @jax.jit
     def run(layers: list[jax.Array], x: jax.Array, keys: jax.Array) -> Any:
         return jax.lax.map(lambda key: one(layers, x, key), keys)
 
     keys = jax.random.split(make_key(0), chips)
-    return lambda: run(layers, x, keys)
+    compiled = jit_by_key(run)(keys)
+    return lambda: compiled(layers, x, keys)
 
 
-def aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
+class Network(nnx.Module):
+    """The layers without biases, ReLU between them."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.layers = nnx.List([nnx.Linear(*shape, use_bias=False, rngs=rngs) for shape in LAYERS])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Logits of (batch, 784)."""
+        for i, layer in enumerate(self.layers):
+            x = layer(jax.nn.relu(x) if i else x)
+        return x
+
+
+def judged(make_key: Callable[[int], jax.Array], chips: int, inputs: int) -> Callable[[], Any]:
+    """The network as a user puts it on chips: converted, judged by `imcjax.nn.evaluate`."""
+    model = Network(nnx.Rngs(0))
+    for layer, w in zip(model.layers, weights(), strict=True):
+        layer.kernel.set_value(jnp.asarray(w))
+    hardware = HARDWARE.replace(**CONVERTERS)
+    model = imcjax.convert(model, hardware)
+    for operator in imcjax.nn.operators(model).values():
+        operator.set_range("adc_range", ADC_RANGE * 127 * unit_current(hardware))
+    x, y = np.random.default_rng(1).normal(size=(inputs, LAYERS[0][0])).astype(np.float32), np.zeros(inputs, np.int32)
+    given = {"chips": chips, "times": (DAY_S,), "compensation": "global", "batch": BATCH, "progress": False}
+    return lambda: imcjax.nn.evaluate(model, x, y, key=make_key(0), **given)
+
+
+def converted_aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
+    """aihwkit with as many steps of its converters and as much noise, and its `GlobalDriftCompensation`.
+
+    Raises:
+      ImportError: where torch or aihwkit is missing.
+    """
+    return aihwkit(chips, inputs, threads, converted=True)
+
+
+def aihwkit(chips: int, inputs: int, threads: int, *, converted: bool = False) -> Callable[[], Any]:
     """The same network on aihwkit's torch tiles with the same noise model; it programs and ages one chip after another.
 
     Raises:
@@ -152,7 +202,13 @@ def aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
     config = configs.TorchInferenceRPUConfig()
     config.noise_model = noise.PCMLikeNoiseModel(g_max=25.0)
     config.drift_compensation = None
-    config.forward.is_perfect = True
+    config.forward.is_perfect = not converted
+    if converted:
+        compensation = importlib.import_module("aihwkit.inference.compensation.drift")
+        config.drift_compensation = compensation.GlobalDriftCompensation()
+        config.forward.inp_res, config.forward.out_res = 1 / 254, 1 / 254
+        config.forward.out_bound, config.forward.out_noise = ADC_RANGE, 0.04
+        config.mapping.weight_scaling_omega = 1.0
     stages: list[Any] = []
     for n_in, n_out in LAYERS:
         stages += [torch.nn.Linear(n_in, n_out, bias=False), torch.nn.ReLU()]
@@ -174,8 +230,8 @@ def aihwkit(chips: int, inputs: int, threads: int) -> Callable[[], Any]:
 def floor(name: str, make_key: Callable[[int], jax.Array], rounds: int) -> dict[str, Any]:
     """What the normal numbers alone cost: three a cell are drawn."""
     shape = (3, CELLS)
-    draw = jax.jit(lambda key: jnp.sum(normal(key, shape)))
     key = make_key(0)
+    draw = jit_by_key(lambda key: jnp.sum(normal(key, shape)))(key)
     jax.block_until_ready(draw(key))
     spent = timing.take_turns({name: lambda: draw(key)}, rounds)[name]["min_s"]
     return {"generator": name, "ns_per_normal": spent / (3 * CELLS) * 1e9}
