@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
+from experiments import tables
 from experiments.hardware_aware import drift, ir_drop
 from imcjax import data
 from imcjax.files import write_bytes, write_json, write_text
@@ -53,15 +53,11 @@ def main(options: Options) -> dict[str, list[dict[str, Any]]]:
 
 def _write(path: Path, study: Any, rows: list[dict[str, Any]]) -> None:
     write_json(path.with_suffix(".json"), {"rows": rows})
-    lines = [study.HEADS, ["---"] * len(study.HEADS), *map(study.cells, rows)]
-    write_text(path.with_suffix(".md"), "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+    write_text(path.with_suffix(".md"), tables.markdown(study.HEADS, map(study.cells, rows)))
     write_bytes(path.with_suffix(".png"), style.png(study.draw(rows)))
 
 
 if __name__ == "__main__":
     for name, rows in main(tyro.cli(Options)).items():
         study = ir_drop if name == "ir_drop" else drift
-        shown = Table(*study.HEADS, title=name)
-        for row in rows:
-            shown.add_row(*study.cells(row))
-        Console().print(shown)
+        Console().print(tables.shown(study.HEADS, map(study.cells, rows), name))

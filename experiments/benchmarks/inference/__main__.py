@@ -15,9 +15,9 @@ import tyro
 from flax import nnx
 from jax import lax
 from rich.console import Console
-from rich.table import Table
 
 import imcjax
+from experiments import tables
 from experiments.benchmarks import timing
 from experiments.benchmarks.installed import versions
 from experiments.benchmarks.training import peers
@@ -141,27 +141,21 @@ HEADS = ("work", "", "least", "median", "times plain", "first call", "memory")
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row of the table, written out."""
-    memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
-    times = [f"{1e3 * row[name]:.3g} ms" for name in ("min_s", "median_s")]
-    return [row["work"], row["solver"], *times, f"{row['times_plain']:.2f}", f"{row['first_s']:.2g} s", memory]
+    ratios = [f"{row['times_plain']:.2f}", f"{row['first_s']:.2g} s"]
+    return [row["work"], row["solver"], *tables.times(row), *ratios, tables.memory(row)]
 
 
 def save(result: dict[str, Any], path: Path) -> None:
     """The numbers, and the table beside them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
-    lines = [f"| {' | '.join(row)} |" for row in (HEADS, ["---"] * len(HEADS), *map(cells, result["rows"]))]
-    found = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    write_text(
-        path.with_suffix(".md"), f"# Inference, {result['threads']} thread(s) for all\n\n{found}.\n\n" + "\n".join(lines) + "\n"
-    )
+    head = f"# Inference, {result['threads']} thread(s) for all\n\n{tables.listed(result['versions'])}.\n\n"
+    write_text(path.with_suffix(".md"), head + tables.markdown(HEADS, map(cells, result["rows"])))
 
 
 if __name__ == "__main__":
     given = tyro.cli(Options, prog="python -m experiments.benchmarks.inference")
     measured = main(given)
     save(measured, given.json)
-    shown = Table(*HEADS, title=f"Inference, {measured['threads']} thread(s)")
-    for entry in measured["rows"]:
-        shown.add_row(*cells(entry))
-    Console().print(shown)
+    title = f"Inference, {measured['threads']} thread(s)"
+    Console().print(tables.shown(HEADS, map(cells, measured["rows"]), title))

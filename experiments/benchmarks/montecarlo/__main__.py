@@ -13,9 +13,9 @@ import numpy as np
 import tyro
 from flax import nnx
 from rich.console import Console
-from rich.table import Table
 
 import imcjax
+from experiments import tables
 from experiments.benchmarks import timing
 from experiments.benchmarks.installed import versions
 from imcjax import Hardware, converters, devices, models, pipeline
@@ -237,48 +237,46 @@ def floor(name: str, make_key: Callable[[int], jax.Array], rounds: int) -> dict[
     return {"generator": name, "ns_per_normal": spent / (3 * CELLS) * 1e9}
 
 
+HEADS = ("work", "", "least", "median", "ns a cell", "times aihwkit's speed")
+NETWORK_HEADS = ("chips of LeNet-5, 1000 images after a day", "one call", "a chip", "memory")
+
+
+def cells(result: dict[str, Any]) -> list[list[str]]:
+    """The rows of the first table, written out; the last say what the normal numbers alone take."""
+    rows = []
+    for row in result["rows"]:
+        seconds = [f"{row[name]:.3g} s" for name in ("min_s", "median_s")]
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
+        rows.append([row["work"], row["solver"], *seconds, f"{row['ns_per_cell']:.3g}", ratio])
+    for row in result["normals"]:
+        rows.append(["one normal number", row["generator"], "", "", f"{row['ns_per_normal']:.3g}", ""])
+    return rows
+
+
 def network_cells(row: dict[str, Any]) -> list[str]:
     """Chips, time of the call with its compiling, time for each, memory."""
-    memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
-    return [str(row["chips"]), f"{row['s']:.3g} s", f"{1e3 * row['s'] / row['chips']:.3g} ms", memory]
-
-
-def table(result: dict[str, Any]) -> Table:
-    """Times and ratios."""
-    title = f"{result['chips']} chips of {CELLS} cells, {result['threads']} thread(s)"
-    shown = Table("work", "", "least", "median", "ns a cell", "times aihwkit's speed", title=title)
-    for row in result["rows"]:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
-        seconds = (f"{row[name]:.3g} s" for name in ("min_s", "median_s"))
-        shown.add_row(row["work"], row["solver"], *seconds, f"{row['ns_per_cell']:.3g}", ratio)
-    for row in result["normals"]:
-        shown.add_row("one normal number", row["generator"], "", "", f"{row['ns_per_normal']:.3g}", "")
-    for row in result["networks"]:
-        chips, whole, each, memory = network_cells(row)
-        shown.add_row(f"{chips} chips of LeNet-5, 1000 images", "imcjax, fast", whole, "", f"{each} a chip", memory)
-    return shown
+    return [str(row["chips"]), f"{row['s']:.3g} s", f"{1e3 * row['s'] / row['chips']:.3g} ms", tables.memory(row)]
 
 
 def save(result: dict[str, Any], path: Path) -> None:
-    """The numbers, and the table beside them."""
+    """The numbers, and the tables beside them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
-    lines = ["| work | | least | ns a cell | times aihwkit's speed |", "| --- | --- | --- | --- | --- |"]
-    for row in result["rows"]:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2g}"
-        lines.append(f"| {row['work']} | {row['solver']} | {row['min_s']:.3g} s | {row['ns_per_cell']:.3g} | {ratio} |")
-    for row in result["normals"]:
-        lines.append(f"| one normal number | {row['generator']} | | {row['ns_per_normal']:.3g} | |")
+    table = f"# {result['chips']} chips of {CELLS} phase-change cells, {result['threads']} thread(s) for both\n\n"
+    table += f"{tables.listed(result['versions'])}. The network is 784-512-256-10.\n\n" + tables.markdown(HEADS, cells(result))
+    table += "".join(
+        f"\n{entry['solver']} was left out of {entry['work']}: {entry['reason']}.\n" for entry in result["left_out"]
+    )
     if result["networks"]:
-        lines += ["", "| chips of LeNet-5, 1000 images after a day | one call | a chip | memory |", "| --- | --- | --- | --- |"]
-        lines += [f"| {' | '.join(network_cells(row))} |" for row in result["networks"]]
-    head = f"# {result['chips']} chips of {CELLS} phase-change cells, {result['threads']} thread(s) for both\n\n"
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    write_text(path.with_suffix(".md"), f"{head}{versions}. The network is 784-512-256-10.\n\n" + "\n".join(lines) + "\n")
+        table += "\n" + tables.markdown(NETWORK_HEADS, map(network_cells, result["networks"]))
+    write_text(path.with_suffix(".md"), table)
 
 
 if __name__ == "__main__":
     given = tyro.cli(Options, prog="python -m experiments.benchmarks.montecarlo")
     measured = main(given)
     save(measured, given.json)
-    Console().print(table(measured))
+    title = f"{measured['chips']} chips of {CELLS} cells, {measured['threads']} thread(s)"
+    Console().print(tables.shown(HEADS, cells(measured), title))
+    if measured["networks"]:
+        Console().print(tables.shown(NETWORK_HEADS, map(network_cells, measured["networks"]), "Judged by one call"))

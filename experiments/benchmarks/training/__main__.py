@@ -14,9 +14,9 @@ import optax
 import tyro
 from flax import nnx
 from rich.console import Console
-from rich.table import Table
 
 import imcjax
+from experiments import tables
 from experiments.benchmarks import timing
 from experiments.benchmarks.installed import versions
 from experiments.benchmarks.training import peers
@@ -189,31 +189,31 @@ HEADS = ("work", "", "least", "median", "times plain Flax", "times lightning's s
 
 def cells(row: dict[str, Any]) -> list[str]:
     """A row of the table, written out."""
-    memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
-    times = [f"{1e3 * row[name]:.3g} ms" for name in ("min_s", "median_s")]
     ratio = "" if row["lightning_speed"] is None else f"{row['lightning_speed']:.2g}"
-    return [row["work"], row["solver"], *times, f"{row['times_flax']:.2f}", ratio, f"{row['first_s']:.2g} s", memory]
+    ratios = [f"{row['times_flax']:.2f}", ratio, f"{row['first_s']:.2g} s"]
+    return [row["work"], row["solver"], *tables.times(row), *ratios, tables.memory(row)]
+
+
+SCALING_HEADS = (*USUAL, "least", "median", "memory")
+
+
+def scaling_cells(case: dict[str, Any]) -> list[str]:
+    """A row of the second table."""
+    return [*(str(case[name]) for name in USUAL), *tables.times(case), tables.memory(case)]
 
 
 def save(result: dict[str, Any], path: Path) -> None:
-    """The numbers, and the table beside them."""
+    """The numbers, and the tables beside them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
-    rows = [HEADS, ["---"] * len(HEADS), *map(cells, result["rows"])]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    left = "".join(f"\n{entry['solver']} was left out of {entry['work']}: {entry['reason']}." for entry in result["left_out"])
-    head = f"# One training step, {result['threads']} thread(s) for all\n\n{versions}.\n\n"
-    table = head + "\n".join(lines) + "\n" + left + ("\n" if left else "")
+    head = f"# One training step, {result['threads']} thread(s) for all\n\n{tables.listed(result['versions'])}.\n\n"
+    table = head + tables.markdown(HEADS, map(cells, result["rows"]))
+    table += "".join(
+        f"\n{entry['solver']} was left out of {entry['work']}: {entry['reason']}.\n" for entry in result["left_out"]
+    )
     if result.get("scaling"):
-        heads = (*USUAL, "least", "median", "memory")
         table += "\n# The perceptron's step, one number changed at a time\n\n"
-        rows = [heads, ["---"] * len(heads)]
-        for case in result["scaling"]:
-            memory = "" if case["peak_bytes"] is None else f"{case['peak_bytes'] / 2**20:.0f} MiB"
-            times = [f"{1e3 * case[name]:.3g} ms" for name in ("min_s", "median_s")]
-            rows.append([*(str(case[name]) for name in USUAL), *times, memory])
-        table += "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+        table += tables.markdown(SCALING_HEADS, map(scaling_cells, result["scaling"]))
     write_text(path.with_suffix(".md"), table)
 
 
@@ -221,7 +221,8 @@ if __name__ == "__main__":
     given = tyro.cli(Options, prog="python -m experiments.benchmarks.training")
     measured = main(given)
     save(measured, given.json)
-    shown = Table(*HEADS, title=f"One training step, {measured['threads']} thread(s)")
-    for entry in measured["rows"]:
-        shown.add_row(*cells(entry))
-    Console().print(shown)
+    title = f"One training step, {measured['threads']} thread(s)"
+    Console().print(tables.shown(HEADS, map(cells, measured["rows"]), title))
+    if measured.get("scaling"):
+        title = "The perceptron's step, one number changed at a time"
+        Console().print(tables.shown(SCALING_HEADS, map(scaling_cells, measured["scaling"]), title))
