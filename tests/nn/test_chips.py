@@ -152,6 +152,9 @@ def test_what_does_not_fit_is_refused(model):
     other = imcjax.convert(nnx.Sequential(nnx.Linear(10, 6, rngs=nnx.Rngs(0))), PCM)
     with pytest.raises(UserError, match="give the model that the chip was programmed with"):
         on_chip(other, chip)
+    for key, said in (([1, 2], "key is a list"), (jax.random.split(jax.random.key(0)), "key is 2 keys")):
+        with pytest.raises(UserError, match=said):
+            program_chips(model, key, 2)
     with pytest.raises(UserError, match="count is 0"):
         program_chips(model, jax.random.key(0), 0)
     with pytest.raises(UserError, match="64 inputs and y 3 classes"):

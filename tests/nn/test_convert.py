@@ -228,6 +228,18 @@ def test_a_layer_with_an_operation_of_its_own_is_not_converted_unsaid():
     assert operators(again)["layers/1"].technology.name == "quantized"
 
 
+def test_a_general_layer_with_an_operation_of_its_own_is_not_converted_unsaid():
+    class Doubled:
+        def __call__(self, *args, **kwargs):
+            return 2 * jax.lax.dot_general(*args, **kwargs)
+
+    layer = nnx.LinearGeneral(4, 3, dot_general_cls=Doubled, rngs=nnx.Rngs(0))
+    with pytest.raises(UserError, match=r"has a dot_general of its own .*Doubled"):
+        imcjax.convert(layer, QUANTIZED)
+    kept = imcjax.convert(nnx.Sequential(layer, nnx.Linear(3, 2, rngs=nnx.Rngs(1))), [Rule("layers/1", QUANTIZED)])
+    assert list(operators(kept)) == ["layers/1"]
+
+
 def test_inputs_that_no_product_takes_are_refused():
     found = imcjax.convert(net(), QUANTIZED)
     for shape in ((), (0, 10)):
