@@ -265,12 +265,11 @@ class _Recipe:
         model = nnx.merge(self.model.graph, params, given, rest, copy=True)
         for module in modules(model).values():
             hook = getattr(module, hook_name(module))
-            if isinstance(hook, Operator):
-                hook.noise.set_value(_of_stack(key, hook.stack))
-                hook.calls.set_value(jnp.zeros(hook.stack, jnp.uint32))
-            elif isinstance(hook, FakeQuantized) and hook.noise is not None:  # rounded otherwise in every step
-                hook.noise.set_value(key)
-                hook.calls.set_value(jnp.zeros((), jnp.uint32))
+            # Formats that round at random draw anew in every step, as devices do.
+            if isinstance(hook, Operator | FakeQuantized) and hook.noise is not None:
+                stack = getattr(hook, "stack", ())
+                hook.noise.set_value(_of_stack(key, stack))
+                hook.calls.set_value(jnp.zeros(stack, jnp.uint32))
         found = model(x)
         return found, nnx.split(model, learned(self.options.learn), nnx.Any(*_GIVEN), ...)[3]
 

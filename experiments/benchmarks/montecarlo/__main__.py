@@ -66,7 +66,8 @@ def main(options: Options) -> dict[str, Any]:
     threads = timing.use_threads(options.threads)
     result: dict[str, Any] = {"threads": threads, "chips": options.chips, "inputs": options.inputs, "cells": CELLS}
     result |= {"versions": versions("jax", "jaxlib", "torch", "aihwkit"), "rows": [], "left_out": []}
-    inputs, works = options.inputs, {"program, a day, read": (ours, aihwkit, 0)}
+    inputs = options.inputs
+    works: dict[str, tuple[Any, Any, int]] = {"program, a day, read": (ours, aihwkit, 0)}
     if inputs:
         works[f"... and {inputs} inputs, nothing converted"] = (ours, aihwkit, inputs)
         works[f"... and {inputs} inputs, 8-bit converters, drift compensated"] = (judged, converted_aihwkit, inputs)
