@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import random as extend
 
-from imcjax.unrolled_threefry import counters, fold_in, unrolled
+from imcjax.unrolled_threefry import counters, fold_in_words, seed_words, split_words, unrolled
 
 
 def _mix(x: jax.Array) -> jax.Array:
@@ -36,25 +36,13 @@ def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.
     return (bits >> (32 - bit_width)).astype(f"uint{bit_width}")
 
 
-def _threefry(key: jax.Array) -> jax.Array:
-    return jax.random.wrap_key_data(key, impl="threefry2x32")
-
-
-def _seed(seed: jax.Array) -> jax.Array:
-    return jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
-
-
-def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jax.random.key_data(jax.random.split(_threefry(key), shape))
-
-
 FAST_TAG = "imcf"
 FAST = extend.define_prng_impl(
     key_shape=(2,),
-    seed=_seed,
-    split=_split,
+    seed=seed_words,
+    split=split_words,
     random_bits=_random_bits,
-    fold_in=fold_in,
+    fold_in=fold_in_words,
     name="imcjax_fast",
     tag=FAST_TAG,
 )

@@ -51,3 +51,9 @@ def check_key(key: Key | None, name: str = "key") -> None:
     if not raw and not (typed and key.ndim == 0):
         given = f"{len(key)} keys" if typed else f"a {type(key).__name__}"
         raise UserError(f"{name} is {given}; give one random key, as jax.random.key(0), or None for the noise-free mean.")
+
+
+def typed(key: Key | None) -> Key | None:
+    """The key as a typed one, where it is raw (of `jax.random.PRNGKey`)."""
+    raw = key is not None and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return jax.random.wrap_key_data(key) if raw else key

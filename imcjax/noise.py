@@ -49,6 +49,7 @@ def parts_with_noise(
         stores nothing behind a branch that it knows, or of which it computes both sides. None: one made of the key.
       cotangent: store the gradient in one pass, too: for what a convolution gives.
     """
+    sigma = jnp.asarray(sigma, x.dtype)
     each = x.size // max(1, sum(sizes))
 
     def noise(sigma: jax.Array, key: jax.Array) -> jax.Array:
@@ -57,11 +58,13 @@ def parts_with_noise(
         return sigma * draw(key, (x.size,), x.dtype)
 
     def noisy(x: jax.Array, sigma: jax.Array, key: jax.Array) -> list[jax.Array]:
+        if jax.default_backend() != "cpu":  # an array that lies on several devices would have to be put together first
+            return derived(x, sigma, key)
         parts = lax.split(x.ravel() + noise(sigma, key), [size * each for size in sizes])
         return [part.reshape(size, *x.shape[1:]) for part, size in zip(parts, sizes, strict=True)]
 
     def derived(x: jax.Array, sigma: jax.Array, key: jax.Array) -> list[jax.Array]:
-        return list(lax.split(x + noise(sigma, key).reshape(x.shape), sizes))
+        return list(lax.split(x + sigma * draw(key, x.shape, x.dtype), sizes))
 
     number = _number_of(key) if number is None else number
     return tuple(written(noisy, x, sigma, key, number=number, derive=derived, cotangent=cotangent))

@@ -6,6 +6,7 @@ one pass, which XLA fuses with what the numbers are for. Few numbers are left to
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -52,25 +53,28 @@ def _looped(key: jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(key, impl="threefry2x32")
 
 
-def _seed(seed: jax.Array) -> jax.Array:
+def seed_words(seed: jax.Array) -> jax.Array:
+    """The words (2,) of `jax.random.key(seed)`."""
     return jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
 
 
-def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def split_words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The words (*shape, 2) of `jax.random.split`."""
     return jax.random.key_data(jax.random.split(_looped(key), shape))
 
 
-def fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
-    """The words (2,) of `jax.random.fold_in` of threefry's: a loop is twenty small programs, and a step folds many keys."""
+@partial(jax.jit, inline=True)  # called by itself it is one program, too
+def fold_in_words(key: jax.Array, data: jax.Array | int) -> jax.Array:
+    """The words (2,) of `jax.random.fold_in`: a loop is twenty small programs, and a step folds many keys."""
     return jnp.stack(_words(key, jnp.asarray(data).astype(jnp.uint32)))
 
 
 UNROLLED = extend.define_prng_impl(
     key_shape=(2,),
-    seed=_seed,
-    split=_split,
+    seed=seed_words,
+    split=split_words,
     random_bits=_random_bits,
-    fold_in=fold_in,
+    fold_in=fold_in_words,
     name="imcjax_threefry",
     tag="imct",
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imcjax.fast_random import fast_key, normal, rough_normal
-from imcjax.noise import with_noise
+from imcjax.noise import parts_with_noise, with_noise
 
 
 X = jax.random.normal(jax.random.key(0), (5, 3))
@@ -52,3 +52,24 @@ def test_noise_of_a_known_size_is_stored_all_the_same():
 def test_no_key_makes_noise_that_is_no_number(data):
     key = jax.random.wrap_key_data(jnp.full(2, data, jnp.uint32), impl=jax.random.key_impl(fast_key(0)))
     assert np.isfinite(with_noise(X, jnp.float32(1.0), key)).all()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_parts_are_those_of_the_whole(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)  # others are left to their compilers
+    key, sigma = fast_key(3), jnp.float32(0.5)
+
+    def loss(x, sigma, split):
+        parts = parts_with_noise(x, sigma, key, (2, 3), number=sigma) if split else jnp.split(with_noise(x, sigma, key), [2])
+        return jnp.sum(jnp.sin(parts[0])) + 2 * jnp.sum(jnp.cos(parts[1])), [part.shape for part in parts]
+
+    run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    (one, shapes), grads = run(X, sigma, True)
+    (two, same), whole = run(X, sigma, False)
+    assert shapes == same == [(2, 3), (3, 3)]
+    np.testing.assert_allclose(one, two, rtol=1e-6)
+    for found, expected in zip(grads, whole, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with jax.enable_x64(True):
+        (first, _) = parts_with_noise(X, jnp.float64(0.5), key, (2, 3))
+        assert first.dtype == jnp.float32

@@ -18,7 +18,7 @@ from imcjax import pipeline
 from imcjax.devices.base import check_time
 from imcjax.devices.compensation import column_scale, global_scale
 from imcjax.errors import UserError, check_number, nearest
-from imcjax.keys import check_key, fold_index, fold_name
+from imcjax.keys import check_key, fold_index, fold_name, typed
 from imcjax.layout import by_output, tiling
 from imcjax.nn.batchnorm_statistics import norms_of, take_statistics
 from imcjax.nn.hooks import hook_name, layers, matrices, member_path, operators, placed, together
@@ -78,7 +78,7 @@ def program_chips(model: Any, key: jax.Array | None, count: int = 1, *, chunk: i
     check_number("count", count, 1, whole=True)
     check_number("chunk", chunk, 1, whole=True)
     check_key(key)
-    count, chunk = int(count), int(chunk)
+    count, chunk, key = int(count), int(chunk), typed(key)
     _checked(model)
     if key is None:
         return Chips(jax.tree.map(lambda leaf: leaf[None], _program(model, None)), None)
@@ -186,6 +186,7 @@ def evaluate(
     """
     x, y, moments = np.asarray(x), np.asarray(y), np.atleast_1d(np.asarray(times, float))
     _check_evaluation(x, y, key, chips, moments, chunk, batch)
+    key = typed(key)
     _checked(model)
     for operator in operators(model).values():
         if operator.technology.device.covers is not None:
@@ -201,7 +202,7 @@ def evaluate(
     if keys is None:
         only = None if not isinstance(chips, Chips) else chips[0].programmed
         return np.asarray(run(only, None))[None] / len(x)
-    size = min(chunk, count)
+    size = _even(count, chunk)
     rows = []
     hidden = not (progress and sys.stdout.isatty())
     for first in track(range(0, count, size), "chips", disable=hidden, transient=True):
@@ -359,6 +360,11 @@ def _estimate_norms(model: Any, batch: Any) -> None:
     if not norms_of(model):
         raise UserError("The model has no BatchNorm layer; leave norms out.")
     take_statistics(model, jnp.asarray(batch))
+
+
+def _even(count: int, most: int) -> int:
+    """A size of chunks of at most `most`, none below its half, with which the last one is filled up least."""
+    return min(range(min(most, count), (min(most, count) - 1) // 2, -1), key=lambda size: -count % size)
 
 
 def _batches(x: np.ndarray, y: np.ndarray, batch: int) -> tuple[Float[Array, "batches batch ..."], Any]:

@@ -136,7 +136,7 @@ class Operator(nnx.Module):
             own = fold_index(key, group)
             if chip is None and self.direct:
                 return direct.product(x, tiles, hardware, settings, largest=unit, key=fold_name(own, "adc"))
-            settled, own = self._settled(chip, jnp.concatenate(tiles), settings, own)
+            settled, own = self._settled(chip, tiles, settings, own)
             return pipeline.multiply(settled, x, hardware, settings, key=fold_name(own, "adc"))
 
         chip = None if self.chip is None else self.chip.get_value()
@@ -155,13 +155,13 @@ class Operator(nnx.Module):
         return y
 
     def _settled(
-        self, chip: Any, w: jax.Array, settings: Settings, key: jax.Array | None
+        self, chip: Any, tiles: Sequence[jax.Array], settings: Settings, key: jax.Array | None
     ) -> tuple[pipeline.Settled, jax.Array | None]:
         """One group's chip at a read, a fresh one where there is none, and the key of what it reads."""
         if isinstance(chip, pipeline.Settled):
             return chip, key
         if chip is None:
-            chip = pipeline.program(w, self.technology, settings, key=fold_name(key, "program"))
+            chip = pipeline.program(jnp.concatenate(tiles), self.technology, settings, key=fold_name(key, "program"))
         key = fold_name(key, "read")
         return pipeline.settle(chip, self.technology, key=key), key
 
@@ -348,7 +348,7 @@ class ConvGeneralDilated(Operator):
             adc = fold_name(own, "adc")
             y = direct.product(x, tiles, hardware, settings, largest=unit, key=adc, by=by)
         else:
-            settled, own = self._settled(chip, jnp.concatenate(tiles), settings, own)
+            settled, own = self._settled(chip, tiles, settings, own)
             adc = fold_name(own, "adc")
             if convolved.applies(hardware, settled, settings):
                 y = convolved.multiply(settled, x, hardware, settings, by=by, key=adc)

@@ -40,7 +40,8 @@ class Options:
         that of the digital product, whatever the hardware made of it (Y. Bengio et al., arXiv 1308.3432).
       weight_noise: standard deviation of Gaussian noise on the weights, relative to each layer's largest, new for each chip
         (V. Joshi et al., Nature Communications 11, 2473, 2020); None: none.
-      accumulate: parts that a batch is computed in, one after another, to save memory; the gradient is that of the whole.
+      accumulate: parts that a batch is computed in, one after another, to save memory; the gradient is that of the whole. All
+        parts meet the same chips.
       distill: share of the teacher's outputs in the loss, from 0 to 1.
       temperature: of both in that part (G. Hinton et al., arXiv 1503.02531).
       ema: decay of the running mean of the parameters; None: none is kept.
@@ -92,8 +93,9 @@ _LIMITS = (
 )
 
 
-_GIVEN = (HardwareVariable, Noise, Calls, WeightNoise, Bits, Range)
-"""What no step changes, where it is not learned: it is no part of the state, whose every array takes time in every step."""
+_HELD, _GIVEN = (Bits, Range), (HardwareVariable, Noise, Calls, WeightNoise)
+"""What no step changes, where it is not learned: a step does not return it, for every array takes time. The model's ranges and
+widths are part of the state all the same, and so of its checkpoints."""
 
 
 class TrainState(NamedTuple):
@@ -102,6 +104,7 @@ class TrainState(NamedTuple):
     Attributes:
       params: what is trained: the model's parameters, and ranges and widths where `Options.learn` names them.
       rest: its other state: running statistics, counters.
+      held: ranges and widths that are not trained, as nested dictionaries; steps leave them as they are.
       moments: the optimizer's.
       ema: running mean of the parameters; None: none is kept.
       step: how many steps were done.
@@ -109,6 +112,7 @@ class TrainState(NamedTuple):
 
     params: Any
     rest: Any
+    held: Any
     moments: Any
     ema: Any
     step: jax.Array
@@ -167,7 +171,9 @@ class Trainer:
         self.options, self.optimizer, self.mesh = options, optimizer, mesh
         self.key = fast_key(0) if key is None else key
         prepared = _prepared(model, options, self.key)
-        self._graph, params, self._given, self._rest = nnx.split(prepared, learned(options.learn), nnx.Any(*_GIVEN), ...)
+        self._graph, params, held, self._given, self._rest = nnx.split(
+            prepared, learned(options.learn), nnx.Any(*_HELD), nnx.Any(*_GIVEN), ...
+        )
         # Numbers set by hand may be weakly typed; after a step they are not, which would compile the second step anew.
         self._params = jax.tree.map(lambda value: lax.convert_element_type(value, value.dtype), params)
         taught, self._teacher = None, None
@@ -177,15 +183,18 @@ class Trainer:
             graph, self._teacher = nnx.split(teacher)
             taught = Structure(graph)
         # Taken apart once, and not in every step.
+        self._held = nnx.to_pure_dict(held)
         self._numbers, given = jax.tree.flatten(jax.tree.map(jnp.asarray, self._given))
+        fixed = Structure(jax.tree.structure(held)), Structure(given)
         options = dataclasses.replace(options, weight_noise=None)  # how much noise is one of the numbers by now
-        self._recipe = _Recipe(Structure(self._graph), Structure(given), optimizer, options, loss, taught)
+        self._recipe = _Recipe(Structure(self._graph), *fixed, optimizer, options, loss, taught)
         self._run = _compiled(self._recipe)(self.key)
 
     def start(self) -> TrainState:
         """The state before the first step."""
         ema = None if self.options.ema is None else jax.tree.map(jnp.copy, self._params)
-        state = TrainState(self._params, self._rest, self.optimizer.init(self._params), ema, jnp.zeros((), jnp.uint32))
+        moments = self.optimizer.init(self._params)
+        state = TrainState(self._params, self._rest, self._held, moments, ema, jnp.zeros((), jnp.uint32))
         return self.place(state)
 
     def place(self, state: TrainState) -> TrainState:
@@ -206,14 +215,16 @@ class Trainer:
         if self.mesh is not None:
             spread = NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
             x, y = jax.device_put(x, spread), jax.device_put(y, spread)
-        return self._run(state, self._numbers, self.key, self._teacher, x, y)
+        after, metrics = self._run(state._replace(held=None), state.held, self._numbers, self.key, self._teacher, x, y)
+        return after._replace(held=state.held), metrics
 
     def model(self, state: TrainState, *, ema: bool | None = None) -> Any:
         """The model to evaluate, with the parameters or their running mean, where one is kept and `ema` is not False."""
         mean = state.ema is not None if ema is None else ema
         if mean and state.ema is None:
             raise UserError("No running mean of the parameters was kept; give Options(ema=...).")
-        model = nnx.merge(self._graph, state.ema if mean else state.params, self._given, state.rest, copy=True)
+        held = self._recipe.state(state.held)
+        model = nnx.merge(self._graph, state.ema if mean else state.params, held, self._given, state.rest, copy=True)
         for module in placed(model).values():
             operator = getattr(module, hook_name(module))
             operator.weight_noise = nnx.data(None)
@@ -223,7 +234,8 @@ class Trainer:
 
     def outputs(self, params: Any, rest: Any, x: jax.Array, key: jax.Array, given: Any = None) -> tuple[jax.Array, Any]:
         """Outputs of fresh chips, and the model's other state after the call; `given` holds hardware numbers of one's own."""
-        return self._recipe.outputs(params, rest, self._given if given is None else given, x, key)
+        fixed = self._recipe.state(self._held), self._given if given is None else given
+        return self._recipe.outputs(params, rest, fixed, x, key)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,17 +243,22 @@ class _Recipe:
     """What a step is compiled for. Trainers of the same recipe, whatever their numbers, share the compiled step."""
 
     model: Structure
+    held: Structure
     given: Structure
     optimizer: optax.GradientTransformation
     options: Options
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     teacher: Structure | None
 
+    def state(self, held: Any) -> Any:
+        """`TrainState.held` as a part of the model's state."""
+        return jax.tree.unflatten(self.held.graph, jax.tree.leaves(held))
+
     def step(
-        self, state: TrainState, numbers: list[jax.Array], key: jax.Array, teacher: Any, x: jax.Array, y: jax.Array
+        self, state: TrainState, held: Any, numbers: list[jax.Array], key: jax.Array, teacher: Any, x: jax.Array, y: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """The state after a step; `numbers` are the hardware's, in the structure `given`, `teacher` the teacher's."""
-        given = jax.tree.unflatten(self.given.graph, numbers)
+        """The state after a step, `held` taken out of both; `numbers` are the hardware's, in the structure `given`."""
+        given = self.state(held), jax.tree.unflatten(self.given.graph, numbers)
         own = fold_index(key, state.step)
         parts = self.options.accumulate
         rest, total = state.rest, None
@@ -258,11 +275,11 @@ class _Recipe:
         decay, ema = self.options.ema, state.ema
         if decay is not None:
             ema = jax.tree.map(lambda mean, value: decay * mean + (1 - decay) * value, ema, params)
-        return TrainState(params, rest, moments, ema, state.step + 1), metrics
+        return TrainState(params, rest, None, moments, ema, state.step + 1), metrics
 
     def outputs(self, params: Any, rest: Any, given: Any, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
         """Outputs of fresh chips, and the model's other state after the call."""
-        model = nnx.merge(self.model.graph, params, given, rest, copy=True)
+        model = nnx.merge(self.model.graph, params, *given, rest, copy=True)
         for module in modules(model).values():
             hook = getattr(module, hook_name(module))
             # Formats that round at random draw anew in every step, as devices do.
@@ -271,7 +288,7 @@ class _Recipe:
                 hook.noise.set_value(_of_stack(key, stack))
                 hook.calls.set_value(jnp.zeros(stack, jnp.uint32))
         found = model(x)
-        return found, nnx.split(model, learned(self.options.learn), nnx.Any(*_GIVEN), ...)[3]
+        return found, nnx.split(model, learned(self.options.learn), nnx.Any(*_HELD), nnx.Any(*_GIVEN), ...)[4]
 
     def _objective(self, params: Any, rest: Any, given: Any, teacher: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         if self.options.chips == 1:

@@ -113,7 +113,8 @@ def fit(
     store = None if folder is None else Store(Path(folder))
     if store is not None:
         store.check_writable()
-    run = {"batch": batch, "seed": seed, "samples": len(x), "key": np.asarray(jax.random.key_data(key)).tolist()}
+    own = [str(jax.random.key_impl(key)), *np.asarray(jax.random.key_data(key)).tolist()]
+    run = {"batch": batch, "seed": seed, "samples": len(x), "key": own}
     found = None if store is None else store.load("fit", state)
     if found is not None:
         done, state, notes = found
@@ -151,11 +152,14 @@ def fit(
 def _check_resumed(folder: Path, before: dict[str, Any], now: dict[str, Any], done: int, steps: int) -> None:
     """Refuse to go on from a checkpoint with what would make of it neither the one run nor the other."""
     for name, value in now.items():
-        if before.get(name) != value:
-            raise UserError(
-                f"The training kept in {folder} has {name} {before.get(name)}, and {name} is {value} here; go on with "
-                f"{before.get(name)}, or give another folder."
-            )
+        if before.get(name) == value:
+            continue
+        if name == "key":
+            raise UserError(f"The training kept in {folder} was begun with another key; give that, or another folder.")
+        raise UserError(
+            f"The training kept in {folder} has {name} {before.get(name)}, and {name} is {value} here; go on with "
+            f"{before.get(name)}, or give another folder."
+        )
     if done > steps:
         raise UserError(
             f"The training kept in {folder} has done {done} steps, and steps is {steps}; give at least {done}, or another "

@@ -10,6 +10,7 @@ import imcjax
 from imcjax import UserError, devices
 from imcjax.fast_random import fast_key
 from imcjax.nn import evaluate, load_chips, matrices, on_chip, operators, program_chips, record_inputs, save_chips
+from imcjax.nn.chips import _even
 
 from .example import QUANTIZED, Net, close, data, net, run
 
@@ -141,6 +142,31 @@ def test_batch_statistics_are_those_of_the_chip():
     assert np.abs(np.mean(run(ready, X), 0)).max() < 1e-4
     assert float(model.norm.mean.get_value().max()) == 0  # the model's own stay
     assert ready.norm.use_running_average
+
+
+def test_drift_is_measured_against_a_read_without_noise():
+    converted = imcjax.convert(net(), PCM)
+    chip = program_chips(converted, fast_key(0))[0]
+    op, programmed = operators(converted)["first"], chip.programmed["first"]
+    now, mean, one = (np.asarray(op.cells(programmed, k, t)).sum() for k, t in ((chip.key, DAY), (None, 0.0), (chip.key, 0.0)))
+    plain, scaled = (on_chip(converted, chip, time=DAY, compensation=how) for how in (None, "global"))
+    before, after = (operators(m)["first"].chip.get_value().gains for m in (plain, scaled))
+    ratio = np.ravel(after)[0] / (1.0 if before is None else np.ravel(before)[0])
+    assert ratio == pytest.approx(mean / now, rel=1e-5)
+    assert ratio != pytest.approx(one / now, rel=1e-4)
+
+
+def test_raw_keys_are_keys(model):
+    raw, typed = (program_chips(model, key, 2) for key in (jax.random.PRNGKey(3), jax.random.key(3)))
+    for one, other in zip(jax.tree.leaves(raw.programmed), jax.tree.leaves(typed.programmed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    found = [evaluate(model, X, Y, key=key, chips=2) for key in (jax.random.PRNGKey(3), jax.random.key(3))]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (8, 8), (9, 5), (20, 5), (23, 8), (100, 5), (1000, 8)])
+def test_the_last_chunk_is_filled_up_as_little_as_can_be(count, size):
+    assert _even(count, 8) == size
 
 
 def test_what_does_not_fit_is_refused(model):

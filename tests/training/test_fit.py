@@ -21,7 +21,7 @@ from imcjax.keys import fold_index
 from imcjax.layout import tiling
 from imcjax.mapping import Differential
 from imcjax.nn import direct
-from imcjax.nn.hooks import placed
+from imcjax.nn.hooks import operators, placed
 from imcjax.quantize import Stochastic
 from imcjax.training import NotFiniteError, Options, Store, Trainer, cross_entropy, fit
 
@@ -166,6 +166,21 @@ def test_training_learns_keeps_a_mean_and_goes_on_where_it_stopped(tmp_path):
         fit(model(), X, Y, steps=20, folder=tmp_path, **(common | {"options": Options()}))
 
 
+def test_ranges_are_part_of_what_is_kept(tmp_path):
+    common = {"optimizer": SGD, "batch": 8, "chunk": 2, "folder": tmp_path, "progress": False}
+    plain = imcjax.convert(Net(nnx.Rngs(0)), NOISY.replace(adc=Adc(bits=6), dac=Dac(input_bits=6, bits=6)))
+    narrow, wide = nnx.clone(plain), nnx.clone(plain)
+    imcjax.calibrate(narrow, [X], progress=False)
+    imcjax.calibrate(wide, [5 * X], progress=False)
+    ranges = [operators(model)["first"].input_range.get_value() for model in (narrow, wide)]
+    assert ranges[1] > 2 * ranges[0]
+    fit(narrow, X, Y, steps=2, **common)
+    went_on = fit(wide, X, Y, steps=4, **common)  # with the ranges that it began with
+    assert operators(went_on.model)["first"].input_range.get_value() == ranges[0]
+    with pytest.raises(UserError, match=r"of another structure: .*_range.* absent here"):
+        fit(plain, X, Y, steps=6, **common)
+
+
 def test_stochastic_formats_round_otherwise_in_every_step():
     quantized = imcjax.nn.fake_quantize(Net(nnx.Rngs(0)), weights=Stochastic(3), rngs=nnx.Rngs(imc=0))
     trainer = Trainer(quantized, SGD, key=fast_key(1))
@@ -182,7 +197,8 @@ def test_training_goes_on_with_the_batches_it_began_with(tmp_path):
     for other, message in (
         ({"batch": 16}, "has batch 8, and batch is 16 here"),
         ({"seed": 3}, "has seed 0, and seed is 3 here"),
-        ({"key": fast_key(9)}, r"has key \[.*\], and key is \[.*\] here"),
+        ({"key": fast_key(9)}, "was begun with another key"),
+        ({"key": jax.random.key(0)}, "was begun with another key"),
         ({"steps": 1}, "has done 2 steps, and steps is 1; give at least 2"),
     ):
         with pytest.raises(UserError, match=message):
@@ -272,7 +288,8 @@ def test_convolutions_in_one_pass_are_those_of_the_pipeline():
     def both(function):
         return jax.jit(jax.value_and_grad(lambda p, x: jnp.sum(jnp.sin(function(p, x))), (0, 1)))
 
-    assert placed(nnx.merge(trainer._graph, start.params, trainer._given, start.rest))[""].conv_general_dilated.direct
+    whole = nnx.merge(trainer._graph, start.params, trainer._recipe.state(start.held), trainer._given, start.rest)
+    assert placed(whole)[""].conv_general_dilated.direct
     (one, (grads, back)), (two, (same, again)) = both(once)(start.params, images), both(stages)(params, images)
     assert float(one) == pytest.approx(float(two), rel=1e-4)
     near(nnx.to_pure_dict(grads), nnx.to_pure_dict(same), 1e-4)

@@ -111,6 +111,7 @@ def aihwkit_step(convolutions: bool, x: np.ndarray, y: np.ndarray, threads: int)
     config.forward.out_bound, config.forward.out_noise = ADC_RANGE, OUT_NOISE
     config.modifier.type, config.modifier.std_dev = utils.enums.WeightModifierType.ADD_NORMAL, WEIGHT_NOISE
     config.mapping.weight_scaling_omega = 1.0
+    config.forward.bound_management = utils.enums.BoundManagementType.NONE
     return torch_step(convolutions, x, y, threads, lambda model: conversion.convert_to_analog(model, config))
 
 
