@@ -22,8 +22,7 @@ def with_noise(x: jax.Array, sigma: jax.Array | float, key: jax.Array, **how: An
     """
     sigma = jnp.asarray(sigma, x.dtype)
     x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, sigma.shape))
-    sigma = sigma if sigma.size == 1 else jnp.broadcast_to(sigma, x.shape).ravel()
-    (noisy,) = parts_with_noise(x.ravel(), sigma, key, (x.size,), **how)
+    (noisy,) = parts_with_noise(x if x.ndim else x[None], sigma, key, (len(x) if x.ndim else 1,), **how)
     return noisy.reshape(x.shape)
 
 
@@ -50,17 +49,15 @@ def parts_with_noise(
       cotangent: store the gradient in one pass, too: for what a convolution gives.
     """
     sigma = jnp.asarray(sigma, x.dtype)
+    sigma = sigma.reshape(()) if sigma.size == 1 else sigma
     each = x.size // max(1, sum(sizes))
-
-    def noise(sigma: jax.Array, key: jax.Array) -> jax.Array:
-        # One axis: a loop over two, around random numbers, is not vectorised.
-        sigma = sigma.reshape(()) if sigma.size == 1 else jnp.broadcast_to(sigma, x.shape).ravel()
-        return sigma * draw(key, (x.size,), x.dtype)
 
     def noisy(x: jax.Array, sigma: jax.Array, key: jax.Array) -> list[jax.Array]:
         if jax.default_backend() != "cpu":  # an array that lies on several devices would have to be put together first
             return derived(x, sigma, key)
-        parts = lax.split(x.ravel() + noise(sigma, key), [size * each for size in sizes])
+        # One axis: a loop over two, around random numbers, is not vectorised.
+        sigma = jnp.broadcast_to(sigma, x.shape).ravel() if sigma.ndim else sigma
+        parts = lax.split(x.ravel() + sigma * draw(key, (x.size,), x.dtype), [size * each for size in sizes])
         return [part.reshape(size, *x.shape[1:]) for part, size in zip(parts, sizes, strict=True)]
 
     def derived(x: jax.Array, sigma: jax.Array, key: jax.Array) -> list[jax.Array]:

@@ -178,8 +178,10 @@ def conductances(
     """The cells of a chip at one read, siemens: slices, the cells of a digit, tiles, rows and columns."""
     check(hardware)
     g = per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
-    # Random numbers in what follows, a difference of columns say, take XLA ten times as long.
-    return kept(g, number=programmed.weight_step)
+    # Random numbers in what follows, a difference of columns say, take XLA ten times as long. They are drawn tile by tile, and
+    # stored in that order.
+    by_tile = kept(jnp.moveaxis(g, (2, 3), (0, 1)), number=programmed.weight_step)
+    return jnp.moveaxis(by_tile, (0, 1), (2, 3))
 
 
 def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:

@@ -47,13 +47,13 @@ def test_values_are_pinned():
 def test_normal_numbers_are_the_inverse_distribution_of_the_bits():
     key = fast_key(3)
     odd = 2 * (np.asarray(BITS(key, (N,), "uint32")).astype(np.int64) >> 8) - (2**24 - 1)
-    np.testing.assert_allclose(NORMAL(key, (N,), np.float32), scipy.stats.norm.ppf(odd / 2**25 + 0.5), rtol=1e-6)
+    np.testing.assert_allclose(NORMAL(key, (N,), np.float32), scipy.stats.norm.ppf(odd / 2**25 + 0.5), rtol=2e-6)
     ends = np.array([0, 1, 2**23 - 1, 2**23, 2**24 - 1])
     words = jnp.asarray(ends << 8, jnp.uint32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax.random, "bits", lambda *_: words)
         found = normal(key, (5,), np.float32)
-    np.testing.assert_allclose(found, scipy.stats.norm.ppf((2 * ends - (2**24 - 1)) / 2**25 + 0.5), rtol=1e-6)
+    np.testing.assert_allclose(found, scipy.stats.norm.ppf((2 * ends - (2**24 - 1)) / 2**25 + 0.5), rtol=2e-6)
 
 
 def test_other_keys_and_types_are_left_to_jax():

@@ -14,7 +14,7 @@ X = jax.random.normal(jax.random.key(0), (5, 3))
 
 @pytest.mark.parametrize("numbered", [False, True])
 @pytest.mark.parametrize("draws", [normal, rough_normal])
-@pytest.mark.parametrize("sigma", [jnp.float32(0.5), jnp.asarray([[0.5, 1.0, 2.0]])])
+@pytest.mark.parametrize("sigma", [jnp.float32(0.5), jnp.full((1, 1), 0.5), jnp.asarray([[0.5, 1.0, 2.0]])])
 def test_noise_is_the_generators_and_does_not_change_gradients(sigma, draws, numbered):
     def noisy(x, sigma, key):
         return with_noise(x, sigma, key, draw=draws, number=sigma if numbered else None)
@@ -24,7 +24,7 @@ def test_noise_is_the_generators_and_does_not_change_gradients(sigma, draws, num
     np.testing.assert_allclose(jax.jit(noisy)(X, sigma, key), X + sigma * draw, rtol=1e-5, atol=1e-6)
     by_x, by_sigma = jax.grad(lambda x, sigma: noisy(x, sigma, key).sum(), argnums=(0, 1))(X, sigma)
     np.testing.assert_array_equal(by_x, 1)
-    exact = draw.sum() if sigma.ndim == 0 else draw.sum(0, keepdims=True)
+    exact = draw.sum().reshape(sigma.shape) if sigma.size == 1 else draw.sum(0, keepdims=True)
     np.testing.assert_allclose(by_sigma, exact, rtol=1e-5)
 
 
@@ -46,6 +46,11 @@ def test_noise_of_a_known_size_is_stored_all_the_same():
     # Otherwise a consumer that reads it in another order takes XLA several times as long.
     text = jax.jit(lambda x, key: with_noise(x, 0.5, key).T * 2).lower(X, fast_key(0)).compile().as_text()
     assert "conditional(" in text
+
+
+def test_a_number_with_axes_is_a_number():
+    found = jax.grad(lambda x: with_noise(x, jnp.ones((1, 1, 1)), fast_key(0)).sum())(X)  # x: fewer axes than sigma
+    np.testing.assert_array_equal(found, 1)
 
 
 @pytest.mark.parametrize("data", [0, 1, 2**31, 2**32 - 1])

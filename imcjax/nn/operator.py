@@ -11,6 +11,7 @@ from jax import lax
 
 from imcjax import layout, pipeline
 from imcjax.answers import of_cells
+from imcjax.digits import largest_magnitude
 from imcjax.errors import UserError
 from imcjax.fast_random import rough_normal
 from imcjax.hardware import Hardware
@@ -170,7 +171,7 @@ class Operator(nnx.Module):
         sizes = layout.tiling(w.shape[1:], self.technology).row_sizes
         if self.weight_noise is None or key is None:
             return tuple(lax.split(w, sizes, axis=1)), None
-        unit = lax.stop_gradient(direct.largest_magnitude(w))
+        unit = lax.stop_gradient(largest_magnitude(w))
         sigma, own = self.weight_noise.get_value() * unit, fold_name(key, "weights")
         if len(w) == 1:
             found = parts_with_noise(w[0], sigma, own, sizes, draw=rough_normal, number=sigma)
