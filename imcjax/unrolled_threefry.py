@@ -66,7 +66,9 @@ def split_words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 @partial(jax.jit, inline=True)  # called by itself it is one program, too
 def fold_in_words(key: jax.Array, data: jax.Array | int) -> jax.Array:
     """The words (2,) of `jax.random.fold_in`: a loop is twenty small programs, and a step folds many keys."""
-    return jnp.stack(_words(key, jnp.asarray(data).astype(jnp.uint32)))
+    words = jnp.stack(_words(key, jnp.asarray(data).astype(jnp.uint32)))
+    # In order already: but XLA fuses no sort, and so does not write out a chain of folds anew for each of its uses.
+    return lax.sort((jnp.arange(2, dtype=jnp.uint32), words), num_keys=1)[1]
 
 
 UNROLLED = extend.define_prng_impl(
