@@ -55,5 +55,6 @@ def check_key(key: Key | None, name: str = "key") -> None:
 
 def typed(key: Key | None) -> Key | None:
     """The key as a typed one, where it is raw (of `jax.random.PRNGKey`)."""
-    raw = key is not None and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return jax.random.wrap_key_data(key) if raw else key
+    if key is None or jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    return jax.random.wrap_key_data(key)
