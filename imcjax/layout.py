@@ -12,6 +12,7 @@ from imcjax import mapping
 from imcjax.hardware import Hardware
 from imcjax.keys import fold_index
 from imcjax.unrolled_threefry import unrolled
+from imcjax.written import kept
 
 
 def tiling(shape: tuple[int, ...], hardware: Hardware) -> mapping.Tiling:
@@ -33,6 +34,11 @@ def per_tile(draw: Callable[..., Any], tree: Any, key: jax.Array | None) -> Any:
     indices = jnp.arange(row_tiles * col_tiles, dtype=jnp.uint32).reshape(row_tiles, col_tiles)
     over_columns = jax.vmap(lambda part, index: draw(part, fold_index(key, index)), in_axes=(2, 0), out_axes=2)
     return jax.vmap(over_columns, in_axes=(2, 0), out_axes=2)(tree, indices)
+
+
+def kept_by_tile(cells: Float[Array, "S D T C r c"], *, number: jax.Array) -> Float[Array, "S D T C r c"]:
+    """The cells, stored (`imcjax.written`) tile by tile, which is the order that `per_tile` draws them in."""
+    return jnp.moveaxis(kept(jnp.moveaxis(cells, (2, 3), (0, 1)), number=number), (0, 1), (2, 3))
 
 
 def copied(tiles: Float[Array, "S T C r c"], copies: int) -> Float[Array, "S copies*T C r c"]:

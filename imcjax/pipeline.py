@@ -30,10 +30,9 @@ from imcjax.fabrication import at_once, converters, one_after_another, readout_s
 from imcjax.fast_random import normal
 from imcjax.hardware import Hardware, check
 from imcjax.keys import fold_name
-from imcjax.layout import by_copy, by_output, copied, deal, one_reference, per_tile, tiling
+from imcjax.layout import by_copy, by_output, copied, deal, kept_by_tile, one_reference, per_tile, tiling
 from imcjax.pytree import record, static
 from imcjax.settings import Settings, complete
-from imcjax.written import kept
 
 
 @record
@@ -178,10 +177,8 @@ def conductances(
     """The cells of a chip at one read, siemens: slices, the cells of a digit, tiles, rows and columns."""
     check(hardware)
     g = per_tile(lambda state, own: hardware.device.read(state, own, time), programmed.state, key)
-    # Random numbers in what follows, a difference of columns say, take XLA ten times as long. They are drawn tile by tile, and
-    # stored in that order.
-    by_tile = kept(jnp.moveaxis(g, (2, 3), (0, 1)), number=programmed.weight_step)
-    return jnp.moveaxis(by_tile, (0, 1), (2, 3))
+    # Random numbers in what follows, a difference of columns say, take XLA ten times as long.
+    return kept_by_tile(g, number=programmed.weight_step)
 
 
 def columns(programmed: Programmed, s: Float[Array, "S D T C r c"], hardware: Hardware) -> Settled:

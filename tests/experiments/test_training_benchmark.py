@@ -27,7 +27,7 @@ def test_both_steps_learn_the_same_task():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 784)).astype(np.float32)
     y = rng.integers(0, 10, 64).astype(np.int32)
-    model = benchmark.MLP(nnx.Rngs(0))
+    model = benchmark.Perceptron(nnx.Rngs(0))
     plain = benchmark.flax_step(model, x, y)
     first, *_, last = [float(plain()) for _ in range(30)]
     assert last < 0.5 * first

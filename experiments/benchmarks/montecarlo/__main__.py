@@ -1,6 +1,7 @@
 """Chips programmed, aged and read, beside IBM aihwkit: python -m experiments.benchmarks.montecarlo --json OUT."""
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import imcjax
 from experiments import tables
 from experiments.benchmarks import timing
 from experiments.benchmarks.installed import versions
+from experiments.benchmarks.perceptron import SIZES, Perceptron
 from imcjax import Hardware, converters, devices, models, pipeline
 from imcjax.conversion import unit_current
 from imcjax.fast_random import fast_key, normal
@@ -26,7 +28,7 @@ from imcjax.keys import fold_index, fold_name
 from imcjax.xla import jit_by_key
 
 
-LAYERS = ((784, 512), (512, 256), (256, 10))
+LAYERS = tuple(itertools.pairwise(SIZES))
 CELLS = 2 * sum(n_in * n_out for n_in, n_out in LAYERS)
 DAY_S = 86400.0
 HARDWARE = Hardware(name="pcm", rows=512, cols=512, device=devices.preset("pcm_nandakumar"))
@@ -153,22 +155,9 @@ def ours(make_key: Callable[[int], jax.Array], chips: int, inputs: int) -> Calla
     return lambda: compiled(layers, x, keys)
 
 
-class Network(nnx.Module):
-    """The layers without biases, ReLU between them."""
-
-    def __init__(self, rngs: nnx.Rngs):
-        self.layers = nnx.List([nnx.Linear(*shape, use_bias=False, rngs=rngs) for shape in LAYERS])
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Logits of (batch, 784)."""
-        for i, layer in enumerate(self.layers):
-            x = layer(jax.nn.relu(x) if i else x)
-        return x
-
-
 def judged(make_key: Callable[[int], jax.Array], chips: int, inputs: int) -> Callable[[], Any]:
     """The network as a user puts it on chips: converted, judged by `imcjax.nn.evaluate`."""
-    model = Network(nnx.Rngs(0))
+    model = Perceptron(nnx.Rngs(0), (LAYERS[0][0], *(n_out for _, n_out in LAYERS)), use_bias=False)
     for layer, w in zip(model.layers, weights(), strict=True):
         layer.kernel.set_value(jnp.asarray(w))
     hardware = HARDWARE.replace(**CONVERTERS)

@@ -1,6 +1,5 @@
 """A hardware-aware training step beside the plain one and its peers: python -m experiments.benchmarks.training --json OUT."""
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import imcjax
 from experiments import tables
 from experiments.benchmarks import timing
 from experiments.benchmarks.installed import versions
+from experiments.benchmarks.perceptron import Perceptron
 from experiments.benchmarks.training import peers
 from imcjax import Hardware, converters, models
 from imcjax.conversion import unit_current
@@ -62,20 +62,6 @@ class Options:
     """Measure the perceptron's step with other batches, tiles and numbers of chips too."""
 
 
-class MLP(nnx.Module):
-    """784-512-256-10, ReLU."""
-
-    def __init__(self, rngs: nnx.Rngs):
-        sizes = (784, 512, 256, 10)
-        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Logits of (batch, 784)."""
-        for i, layer in enumerate(self.layers):
-            x = layer(jax.nn.relu(x) if i else x)
-        return x
-
-
 def main(options: Options) -> dict[str, Any]:
     """Measure everything that the options ask for."""
     threads = timing.use_threads(options.threads)
@@ -85,7 +71,7 @@ def main(options: Options) -> dict[str, Any]:
         "rows": [],
         "left_out": [],
     }
-    works: dict[str, tuple[Any, tuple[int, ...]]] = {"MLP 784-512-256-10, batch 128": (MLP(nnx.Rngs(0)), (128, 784))}
+    works: dict[str, tuple[Any, tuple[int, ...]]] = {"MLP 784-512-256-10, batch 128": (Perceptron(nnx.Rngs(0)), (128, 784))}
     if options.resnet:
         works["ResNet-20, batch 32"] = (models.build("resnet20", (32, 32, 3), 10, 0), (32, 32, 32, 3))
     for work, (model, shape) in works.items():
@@ -126,7 +112,7 @@ def scaling(rounds: int) -> list[dict[str, Any]]:
     """The perceptron's step with the fast generator, with one number at a time changed."""
     cases = [USUAL | {name: value} for name, values in VARIED.items() for value in values]
     cases = [case for i, case in enumerate(cases) if case not in cases[:i]]
-    model, rng = MLP(nnx.Rngs(0)), np.random.default_rng(1)
+    model, rng = Perceptron(nnx.Rngs(0)), np.random.default_rng(1)
     jobs = {}
     for case in cases:
         x = rng.normal(size=(case["batch"], 784)).astype(np.float32)
