@@ -219,8 +219,6 @@ def test_leaving_unused_slices_and_phases_out_changes_nothing(key):
     everything = run(x, w, hardware, key, **widths)
     for counts in ({"slices": 2, "phases": 3}, {"slices": 3, "phases": 2}):
         np.testing.assert_allclose(run(x, w, hardware, key, **counts, **widths), everything, rtol=1e-5, atol=1e-5)
-    less = run(x, w, hardware, key, slices=1, phases=1, **widths)  # traced widths cannot be checked: the top digits go missing
-    assert np.abs(less - everything).max() > 0.1
 
 
 # Programming, reading, keys
